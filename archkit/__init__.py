@@ -1,0 +1,162 @@
+"""archkit gets one workload onto Kubernetes nodes of any CPU architecture, from Python code.
+
+The path of one run, each arrow a public object that works alone::
+
+    nodes -> platforms -> targets -> build plan -> images -> index -> manifests
+
+Start with :class:`Pipeline` for all of it; with :class:`ClusterInspector` and :func:`resolve_targets` to decide;
+:func:`build` and a builder to build; :class:`IndexStitcher` to join images; :class:`AffinityRenderer` to write
+manifests. Names are loaded on first use, so that importing archkit is cheap.
+"""
+
+from typing import TYPE_CHECKING
+
+from archkit._version import __version__ as __version__
+
+if TYPE_CHECKING:
+    from archkit.adapters.oci_layout import OciLayout as OciLayout
+    from archkit.adapters.registry import Limits as Limits
+    from archkit.adapters.registry import RegistryClient as RegistryClient
+    from archkit.adapters.registry import Retries as Retries
+    from archkit.builders.custom import CustomBuilder as CustomBuilder
+    from archkit.builders.files import FilesBuilder as FilesBuilder
+    from archkit.building import build as build
+    from archkit.errors import ArchkitError as ArchkitError
+    from archkit.errors import BuildError as BuildError
+    from archkit.errors import CancelledError as CancelledError
+    from archkit.errors import ClusterError as ClusterError
+    from archkit.errors import CommandError as CommandError
+    from archkit.errors import FindingsError as FindingsError
+    from archkit.errors import ManifestSyntaxError as ManifestSyntaxError
+    from archkit.errors import ManifestTooLarge as ManifestTooLarge
+    from archkit.errors import NodeListError as NodeListError
+    from archkit.errors import PlatformNotDelivered as PlatformNotDelivered
+    from archkit.errors import PlatformSyntaxError as PlatformSyntaxError
+    from archkit.errors import ReferenceSyntaxError as ReferenceSyntaxError
+    from archkit.errors import RegistryError as RegistryError
+    from archkit.errors import StitchError as StitchError
+    from archkit.errors import TargetsError as TargetsError
+    from archkit.errors import ToolNotFoundError as ToolNotFoundError
+    from archkit.events import Event as Event
+    from archkit.events import Listener as Listener
+    from archkit.inspection import ClusterInspector as ClusterInspector
+    from archkit.model.build import BuilderAbilities as BuilderAbilities
+    from archkit.model.build import BuildPlan as BuildPlan
+    from archkit.model.build import BuildRequest as BuildRequest
+    from archkit.model.build import BuildResult as BuildResult
+    from archkit.model.build import BuiltImage as BuiltImage
+    from archkit.model.build import Delivered as Delivered
+    from archkit.model.build import EngineSink as EngineSink
+    from archkit.model.build import LayoutSink as LayoutSink
+    from archkit.model.build import PlannedBuild as PlannedBuild
+    from archkit.model.build import RegistrySink as RegistrySink
+    from archkit.model.build import Sink as Sink
+    from archkit.model.cluster import Cluster as Cluster
+    from archkit.model.cluster import Pool as Pool
+    from archkit.model.finding import Finding as Finding
+    from archkit.model.node import Node as Node
+    from archkit.model.node import Taint as Taint
+    from archkit.model.oci import Descriptor as Descriptor
+    from archkit.model.oci import RawManifest as RawManifest
+    from archkit.model.platform import Platform as Platform
+    from archkit.model.platform_set import PlatformSet as PlatformSet
+    from archkit.model.reference import Digest as Digest
+    from archkit.model.reference import ImageReference as ImageReference
+    from archkit.pipeline import Pipeline as Pipeline
+    from archkit.pipeline import PipelinePlan as PipelinePlan
+    from archkit.planning.targets import Mode as Mode
+    from archkit.planning.targets import Targets as Targets
+    from archkit.planning.targets import resolve_targets as resolve_targets
+    from archkit.ports.builder import Artifact as Artifact
+    from archkit.ports.builder import BuildContext as BuildContext
+    from archkit.ports.builder import Builder as Builder
+    from archkit.ports.nodes import NodeSource as NodeSource
+    from archkit.ports.registry import ImageStore as ImageStore
+    from archkit.ports.registry import PlatformLookup as PlatformLookup
+    from archkit.rendering import AffinityRenderer as AffinityRenderer
+    from archkit.rendering import PodPlacement as PodPlacement
+    from archkit.rendering import Rendering as Rendering
+    from archkit.stitching import IndexStitcher as IndexStitcher
+    from archkit.stitching import Source as Source
+    from archkit.stitching import StitchedIndex as StitchedIndex
+else:
+    _HOME = {
+        "AffinityRenderer": "archkit.rendering",
+        "ArchkitError": "archkit.errors",
+        "Artifact": "archkit.ports.builder",
+        "BuildContext": "archkit.ports.builder",
+        "BuildError": "archkit.errors",
+        "BuildPlan": "archkit.model.build",
+        "BuildRequest": "archkit.model.build",
+        "BuildResult": "archkit.model.build",
+        "Builder": "archkit.ports.builder",
+        "BuilderAbilities": "archkit.model.build",
+        "BuiltImage": "archkit.model.build",
+        "CancelledError": "archkit.errors",
+        "Cluster": "archkit.model.cluster",
+        "ClusterError": "archkit.errors",
+        "ClusterInspector": "archkit.inspection",
+        "CommandError": "archkit.errors",
+        "CustomBuilder": "archkit.builders.custom",
+        "Delivered": "archkit.model.build",
+        "Descriptor": "archkit.model.oci",
+        "Digest": "archkit.model.reference",
+        "EngineSink": "archkit.model.build",
+        "Event": "archkit.events",
+        "FilesBuilder": "archkit.builders.files",
+        "Finding": "archkit.model.finding",
+        "FindingsError": "archkit.errors",
+        "ImageReference": "archkit.model.reference",
+        "ImageStore": "archkit.ports.registry",
+        "IndexStitcher": "archkit.stitching",
+        "LayoutSink": "archkit.model.build",
+        "Limits": "archkit.adapters.registry",
+        "Listener": "archkit.events",
+        "ManifestSyntaxError": "archkit.errors",
+        "ManifestTooLarge": "archkit.errors",
+        "Mode": "archkit.planning.targets",
+        "Node": "archkit.model.node",
+        "NodeListError": "archkit.errors",
+        "NodeSource": "archkit.ports.nodes",
+        "OciLayout": "archkit.adapters.oci_layout",
+        "Pipeline": "archkit.pipeline",
+        "PipelinePlan": "archkit.pipeline",
+        "PlannedBuild": "archkit.model.build",
+        "Platform": "archkit.model.platform",
+        "PlatformLookup": "archkit.ports.registry",
+        "PlatformNotDelivered": "archkit.errors",
+        "PlatformSet": "archkit.model.platform_set",
+        "PlatformSyntaxError": "archkit.errors",
+        "PodPlacement": "archkit.rendering",
+        "Pool": "archkit.model.cluster",
+        "RawManifest": "archkit.model.oci",
+        "ReferenceSyntaxError": "archkit.errors",
+        "RegistryClient": "archkit.adapters.registry",
+        "RegistryError": "archkit.errors",
+        "RegistrySink": "archkit.model.build",
+        "Rendering": "archkit.rendering",
+        "Retries": "archkit.adapters.registry",
+        "Sink": "archkit.model.build",
+        "Source": "archkit.stitching",
+        "StitchError": "archkit.errors",
+        "StitchedIndex": "archkit.stitching",
+        "Taint": "archkit.model.node",
+        "Targets": "archkit.planning.targets",
+        "TargetsError": "archkit.errors",
+        "ToolNotFoundError": "archkit.errors",
+        "build": "archkit.building",
+        "resolve_targets": "archkit.planning.targets",
+    }
+
+    def __getattr__(name: str) -> object:
+        if name not in _HOME:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        import importlib
+
+        globals()[name] = value = getattr(importlib.import_module(_HOME[name]), name)
+        return value
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *_HOME})
+
+    __all__ = list(_HOME)

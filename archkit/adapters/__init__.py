@@ -1,0 +1,1 @@
+"""The outside: one system per file or package, each behind a port."""

@@ -1,0 +1,1 @@
+"""Builder adapters, one per tool; they do not import each other."""

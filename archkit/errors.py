@@ -1,0 +1,258 @@
+"""Every exception that archkit raises.
+
+All derive from :class:`ArchkitError`. Fields are plain positional values, so errors survive pickling
+(process pools, pytest-xdist); ``str()`` says what failed and, where there is one, what to do next. Each class
+also derives from the built-in that somebody who does not know archkit would catch. This module imports
+nothing of archkit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Protocol
+
+import attrs
+
+
+@attrs.define(eq=False, slots=False)
+class ArchkitError(Exception):
+    """The base of every error of archkit."""
+
+    hint: ClassVar[str] = ""
+
+    def problem(self) -> str:
+        """What failed, in one sentence that names the input."""
+        return type(self).__name__
+
+    def advice(self) -> str:
+        """What to do next; an empty text when the problem says it all."""
+        return self.hint
+
+    def __str__(self) -> str:
+        advice = self.advice()
+        return f"{self.problem()}; {advice}" if advice else self.problem()
+
+
+@attrs.define(eq=False, slots=False)
+class PlatformSyntaxError(ArchkitError, ValueError):
+    """A text that is not a platform, or names an operating system or CPU that does not exist."""
+
+    text: str
+    reason: str = ""
+    suggestion: str = ""
+
+    def problem(self) -> str:
+        return f"not a platform: {self.text!r}" + (f" ({self.reason})" if self.reason else "")
+
+    def advice(self) -> str:
+        if self.suggestion:
+            return f"did you mean {self.suggestion}?"
+        return "write os/arch or os/arch/variant, for example linux/arm64"
+
+
+@attrs.define(eq=False, slots=False)
+class ReferenceSyntaxError(ArchkitError, ValueError):
+    """A text that is not an image reference or a digest."""
+
+    text: str
+    reason: str = ""
+
+    hint = "write [HOST[:PORT]/]NAME[:TAG][@sha256:DIGEST] in lower case, for example ghcr.io/team/app:1.2"
+
+    def problem(self) -> str:
+        return f"not an image reference: {self.text!r}" + (f" ({self.reason})" if self.reason else "")
+
+
+@attrs.define(eq=False, slots=False)
+class ManifestSyntaxError(ArchkitError, ValueError):
+    """A Kubernetes manifest that cannot be read."""
+
+    name: str
+    reason: str
+    line: int | None = None
+    """Line in the file, counted from 1."""
+    column: int | None = None
+    """Column in the line, counted from 1."""
+
+    def problem(self) -> str:
+        place = ":".join(str(part) for part in (self.name, self.line, self.column) if part is not None)
+        return f"cannot read the manifest {place}: {self.reason}"
+
+
+@attrs.define(eq=False, slots=False)
+class ManifestTooLarge(ManifestSyntaxError):
+    """A manifest beyond a limit of size, depth or number of documents."""
+
+    hint = "split the manifest, or raise the limit that is named"
+
+
+@attrs.define(eq=False, slots=False)
+class NodeListError(ArchkitError, ValueError):
+    """A recorded node list that cannot be read."""
+
+    source: str
+    reason: str
+
+    hint = "record one with `kubectl get nodes -o json`"
+
+    def problem(self) -> str:
+        return f"cannot read a node list from {self.source}: {self.reason}"
+
+
+@attrs.define(eq=False, slots=False)
+class ClusterError(ArchkitError, OSError):
+    """The cluster could not be asked, or refused."""
+
+    context: str
+    reason: str
+    remedy: str = ""
+
+    def problem(self) -> str:
+        return f"cluster {self.context}: {self.reason}"
+
+    def advice(self) -> str:
+        return self.remedy
+
+
+@attrs.define(eq=False, slots=False)
+class RegistryError(ArchkitError, OSError):
+    """A registry or an OCI layout could not be asked, refused, or answered with something wrong."""
+
+    reference: str
+    reason: str
+    status: int | None = None
+    """HTTP status, when the registry answered at all."""
+    codes: tuple[str, ...] = ()
+    """The error codes of the registry's answer, such as ``MANIFEST_UNKNOWN``."""
+    remedy: str = ""
+
+    def problem(self) -> str:
+        status = f" (HTTP {self.status})" if self.status is not None else ""
+        return f"registry, {self.reference}: {self.reason}{status}"
+
+    def advice(self) -> str:
+        return self.remedy
+
+
+@attrs.define(eq=False, slots=False)
+class BuildError(ArchkitError, RuntimeError):
+    """A build was refused before it started, or failed."""
+
+    image: str
+    reason: str
+    platform: str = ""
+    """The platform being built, or empty when the error concerns all of them."""
+    remedy: str = ""
+
+    def problem(self) -> str:
+        where = f" for {self.platform}" if self.platform else ""
+        return f"cannot build {self.image}{where}: {self.reason}"
+
+    def advice(self) -> str:
+        return self.remedy
+
+
+@attrs.define(eq=False, slots=False)
+class PlatformNotDelivered(BuildError):
+    """A builder finished without an error but what it pushed is not what was asked for."""
+
+    image: str
+    reason: str
+    platform: str = ""
+    remedy: str = ""
+    asked: tuple[str, ...] = ()
+    delivered: tuple[str, ...] = ()
+    builder: str = ""
+
+    def problem(self) -> str:
+        asked, delivered = ", ".join(self.asked) or "nothing", ", ".join(self.delivered) or "nothing"
+        return f"{self.builder or 'the builder'} was asked to build {self.image} for {asked} and delivered {delivered}: {self.reason}"
+
+
+@attrs.define(eq=False, slots=False)
+class TargetsError(ArchkitError, ValueError):
+    """The platforms asked for cannot all be had; nothing was built."""
+
+    reason: str
+    asked: str = ""
+    available: str = ""
+    remedy: str = ""
+
+    def problem(self) -> str:
+        return self.reason
+
+    def advice(self) -> str:
+        return self.remedy
+
+
+@attrs.define(eq=False, slots=False)
+class ToolNotFoundError(ArchkitError, FileNotFoundError):
+    """A program that archkit drives is not installed."""
+
+    tool: str
+    remedy: str = ""
+
+    def problem(self) -> str:
+        return f"{self.tool} is not installed or not on PATH"
+
+    def advice(self) -> str:
+        return self.remedy or f"install {self.tool}"
+
+
+@attrs.define(eq=False, slots=False)
+class CommandError(ArchkitError, RuntimeError):
+    """A program ended with a status other than 0."""
+
+    command: tuple[str, ...]
+    status: int
+    stderr: str = ""
+
+    def problem(self) -> str:
+        last = self.stderr.strip().splitlines()[-1:] or ["no message"]
+        return f"{self.command[0] if self.command else 'command'} ended with status {self.status}: {last[0]}"
+
+
+@attrs.define(eq=False, slots=False)
+class StitchError(ArchkitError, ValueError):
+    """The sources do not make one index; nothing was pushed."""
+
+    target: str
+    reason: str
+    remedy: str = ""
+
+    def problem(self) -> str:
+        return f"cannot stitch {self.target}: {self.reason}"
+
+    def advice(self) -> str:
+        return self.remedy
+
+
+class ReportedFinding(Protocol):
+    """What :class:`FindingsError` needs to know of a finding."""
+
+    @property
+    def code(self) -> str: ...
+    @property
+    def severity(self) -> str: ...
+
+
+@attrs.define(eq=False, slots=False)
+class FindingsError(ArchkitError, ValueError):
+    """A rendering has findings at or above the severity that the caller tolerates."""
+
+    findings: Sequence[ReportedFinding]
+
+    def problem(self) -> str:
+        lines = "\n".join(f"  {finding}" for finding in self.findings)
+        count = len(self.findings)
+        return f"{count} finding{'' if count == 1 else 's'}:\n{lines}"
+
+
+@attrs.define(eq=False, slots=False)
+class CancelledError(ArchkitError, RuntimeError):
+    """The caller cancelled; what was written before stays complete."""
+
+    work: str
+
+    def problem(self) -> str:
+        return f"cancelled: {self.work}"

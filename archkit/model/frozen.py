@@ -1,0 +1,44 @@
+"""A mapping that can stand in a frozen, hashable value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeVar
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class FrozenMap(Mapping[K, V]):
+    """An immutable mapping in insertion order; equal to any mapping of equal items, hashable if they are."""
+
+    __slots__ = ("_items",)
+
+    def __init__(self, items: Mapping[K, V] | Iterable[tuple[K, V]] = ()) -> None:
+        self._items: dict[K, V] = dict(items)
+
+    def __getitem__(self, key: K) -> V:
+        return self._items[key]
+
+    def __iter__(self) -> Iterator[K]:
+        return iter(self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self._items.items()))
+
+    def __repr__(self) -> str:
+        return repr(self._items)
+
+    def __reduce__(self) -> tuple[type[FrozenMap[K, V]], tuple[dict[K, V]]]:
+        return (type(self), (dict(self._items),))
+
+
+def frozen_texts(items: Mapping[str, str] | Iterable[tuple[str, str]]) -> FrozenMap[str, str]:
+    """Labels or annotations, frozen."""
+    return FrozenMap(items)
+
+
+NO_TEXTS: FrozenMap[str, str] = FrozenMap()

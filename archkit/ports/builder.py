@@ -1,0 +1,88 @@
+"""Artifact, and the builder that makes an image of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+import attrs
+
+from archkit.errors import PlatformSyntaxError
+from archkit.model.platform_set import PlatformSet
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Iterable
+
+    from archkit.events import Event
+    from archkit.model.build import BuilderAbilities, BuildRequest, Delivered
+    from archkit.model.platform import Platform
+    from archkit.ports.registry import ImageStore
+
+
+class BuildContext(Protocol):
+    """What a builder gets from archkit beside the request."""
+
+    @property
+    def registry(self) -> ImageStore:
+        """Where the image goes: a registry client, or the OCI layout of a ``LayoutSink``."""
+        ...
+
+    @property
+    def workdir(self) -> Path:
+        """An empty folder of this build alone, removed afterwards."""
+        ...
+
+    @property
+    def cancelled(self) -> threading.Event:
+        """Set when the caller cancels; long work looks at it."""
+        ...
+
+    def emit(self, event: Event) -> None:
+        """Tell the caller's listener."""
+        ...
+
+
+@runtime_checkable
+class Builder(Protocol):
+    """Something that makes images. Any exception it raises becomes a ``BuildError``, chained."""
+
+    @property
+    def name(self) -> str:
+        """What messages call it, such as ``docker``."""
+        ...
+
+    def abilities(self, context: BuildContext) -> BuilderAbilities:
+        """What it can do here and now; asked once per build, before anything is built."""
+        ...
+
+    def build(self, request: BuildRequest, context: BuildContext) -> Delivered:
+        """Build and push; returns what was pushed as far as the tool says."""
+        ...
+
+
+def _constraint(value: PlatformSet | str | Iterable[Platform | str] | None) -> PlatformSet | None:
+    if value is None:
+        return None
+    platforms = PlatformSet.parse(value)
+    if not platforms:
+        raise PlatformSyntaxError("", "an artifact of no platform cannot be built; leave `platforms` out for no constraint")
+    return platforms
+
+
+@attrs.frozen
+class Artifact:
+    """A source folder and the image that is made of it.
+
+    Raises:
+        PlatformSyntaxError: ``platforms`` names something that is no platform.
+    """
+
+    image: str
+    """The image's name without tag, as manifests name it."""
+    context: Path = attrs.field(default=Path(), converter=Path)
+    """The source folder."""
+    platforms: PlatformSet | None = attrs.field(default=None, converter=_constraint, kw_only=True)
+    """The platforms that this artifact can be built for at all: a constraint, never an override."""
+    builder: Builder | None = attrs.field(default=None, kw_only=True)
+    """None: ``FilesBuilder()``."""

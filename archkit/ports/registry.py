@@ -1,0 +1,71 @@
+"""Where images are kept: a registry or a folder behind the same operations."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from archkit.model.oci import Descriptor, RawManifest
+    from archkit.model.platform_set import PlatformSet
+    from archkit.model.reference import Digest, ImageReference
+
+
+class PlatformLookup(Protocol):
+    """Whoever can say which platforms an image has."""
+
+    def platforms(self, reference: ImageReference | str, /) -> PlatformSet | None:
+        """The image's platforms; None where it is not there. Raises ``RegistryError`` when it cannot be asked."""
+        ...
+
+
+class ImageStore(PlatformLookup, Protocol):
+    """A store of manifests, blobs and tags. Raises ``RegistryError`` and nothing else.
+
+    A ``reference`` is an ``ImageReference`` or the text of a full one; its digest wins over its tag.
+    """
+
+    def manifest(self, reference: ImageReference | str) -> RawManifest:
+        """The manifest or index under a tag or digest, exact bytes, its digest verified.
+
+        Raises:
+            RegistryError: With status 404 when it is not there.
+        """
+        ...
+
+    def head(self, reference: ImageReference | str) -> Descriptor | None:
+        """Type, digest and size of what stands under a tag or digest; None when nothing does."""
+        ...
+
+    def put_manifest(self, reference: ImageReference | str, manifest: RawManifest) -> Descriptor:
+        """Store these exact bytes under the reference's tag, or by digest where it has no tag."""
+        ...
+
+    def blob(self, reference: ImageReference | str, digest: Digest | str, *, limit: int | None = None) -> bytes:
+        """A whole blob of the reference's repository, verified; at most ``limit`` bytes (None: the configured limit)."""
+        ...
+
+    def stream_blob(self, reference: ImageReference | str, digest: Digest | str) -> Iterator[bytes]:
+        """A blob in pieces, in flat memory; raises at the end when the digest is wrong."""
+        ...
+
+    def has_blob(self, reference: ImageReference | str, digest: Digest | str) -> bool:
+        """Whether the repository holds this blob."""
+        ...
+
+    def put_blob(self, reference: ImageReference | str, content: bytes | Iterator[bytes], *, digest: Digest | str, size: int) -> None:
+        """Store a blob of ``size`` bytes; nothing is sent when the repository has it already."""
+        ...
+
+    def mount_blob(self, reference: ImageReference | str, digest: Digest | str, source: ImageReference | str) -> bool:
+        """Make a blob of another repository of the same store appear here without moving it; False when refused."""
+        ...
+
+    def tags(self, repository: ImageReference | str) -> Sequence[str]:
+        """The repository's tags, sorted; none when there is no such repository."""
+        ...
+
+    def delete_tag(self, reference: ImageReference | str) -> bool:
+        """Remove the tag and nothing else; False when the store cannot delete by tag."""
+        ...
