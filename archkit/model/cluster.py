@@ -76,13 +76,13 @@ class Cluster:
         Nodes without a control-plane taint that are not virtual, and declared pools. Cordoned and not-ready nodes
         count, so that a pool being upgraded does not change the answer.
         """
-        live = [node.platform for node in self.nodes if not (node.virtual or node.control_plane)]
-        return PlatformSet(sorted({*filter(None, live), *self._declared()}, key=str))
+        live = {node.platform for node in self.nodes if node.platform and node.platform.known and not (node.virtual or node.control_plane)}
+        return PlatformSet(sorted(live | self._declared(), key=str))
 
     @property
     def mixed(self) -> bool:
         """Whether it may hold more than one operating system and CPU: every node but virtual ones counts, and pools."""
-        live = {node.platform.os_arch for node in self.nodes if node.platform and not node.virtual}
+        live = {node.platform.os_arch for node in self.nodes if node.platform and node.platform.known and not node.virtual}
         return self.open_ended or len(live | {platform.os_arch for platform in self._declared()}) > 1
 
     def _declared(self) -> set[Platform]:

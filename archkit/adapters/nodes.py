@@ -1,0 +1,216 @@
+"""Node lists as the Kubernetes API and ``kubectl get nodes`` write them.
+
+Only the fields that archkit uses are decoded: a node object is dominated by its image list and managed fields
+(measured on 5,000 nodes: a twentieth of the time and a quarter of the memory of ``json.loads``).
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import attrs
+import msgspec
+
+from archkit.errors import NodeListError
+from archkit.model.finding import Finding
+from archkit.model.node import ARCH_LABEL, BETA_ARCH_LABEL, BETA_OS_LABEL, OS_LABEL, Node, Taint
+from archkit.model.platform import Platform
+import os
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+T = TypeVar("T")
+
+_ENCODINGS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+"""Windows PowerShell 5 writes UTF-16 with a byte order mark when output is redirected to a file."""
+
+
+class _Taint(msgspec.Struct):
+    key: str
+    value: str | None = None
+    effect: str | None = None
+
+
+class _Condition(msgspec.Struct):
+    type: str = ""
+    status: str = ""
+
+
+class _NodeInfo(msgspec.Struct):
+    operatingSystem: str | None = None  # noqa: N815 - the API's spelling
+    architecture: str | None = None
+
+
+class _Metadata(msgspec.Struct):
+    name: str | None = None
+    labels: dict[str, str | None] | None = None
+
+
+class _Spec(msgspec.Struct):
+    unschedulable: bool | None = None
+    taints: list[_Taint] | None = None
+
+
+class _Status(msgspec.Struct):
+    conditions: list[_Condition] | None = None
+    nodeInfo: _NodeInfo | None = None  # noqa: N815 - the API's spelling
+
+
+class _Object(msgspec.Struct):
+    """A Node, or a list of them."""
+
+    kind: str | None = None
+    metadata: _Metadata | None = None
+    spec: _Spec | None = None
+    status: _Status | None = None
+    items: list[_Object] | None = None
+
+
+_JSON = msgspec.json.Decoder(_Object)
+_JSON_LIST = msgspec.json.Decoder(list[_Object])
+
+
+@attrs.frozen
+class RecordedNodes:
+    """A ``NodeSource`` over what somebody recorded, or has as Python objects."""
+
+    content: str | os.PathLike[str] | bytes | Mapping[str, Any] | Iterable[Node | Mapping[str, Any]]
+    """A path, the bytes of a file, a decoded object, or nodes."""
+
+    @property
+    def name(self) -> str:
+        """The file, or what kind of object it is."""
+        if isinstance(self.content, (str, Path)) or hasattr(self.content, "__fspath__"):
+            return str(Path(cast("os.PathLike[str]", self.content)))
+        return "the bytes given" if isinstance(self.content, bytes) else "the objects given"
+
+    def nodes(self) -> tuple[Sequence[Node], Sequence[Finding]]:
+        """Every node in the order of the recording, and what is amiss with them.
+
+        Raises:
+            NodeListError: Unreadable, or no node list.
+        """
+        content = self.content
+        if isinstance(content, Mapping):
+            return _checked(_from_mapping(cast("Mapping[str, Any]", content), self.name))
+        if isinstance(content, bytes):
+            return _checked(decode_nodes(content, self.name))
+        if isinstance(content, str) or hasattr(content, "__fspath__"):
+            try:
+                raw = Path(cast("os.PathLike[str]", content)).read_bytes()
+            except (OSError, ValueError) as error:
+                raise NodeListError(self.name, getattr(error, "strerror", None) or str(error)) from error
+            return _checked(decode_nodes(raw, self.name))
+        found: list[Node] = []
+        try:
+            items = list(content)
+        except TypeError as error:
+            raise NodeListError(self.name, f"a path, bytes, a mapping or nodes were expected, not {type(content).__name__}") from error
+        for item in items:
+            if isinstance(item, Node):
+                found.append(item)
+            elif isinstance(item, Mapping):
+                found.extend(_from_mapping(item, self.name))
+            else:
+                raise NodeListError(self.name, f"a Node or a mapping was expected, not {type(item).__name__}")
+        return _checked(found)
+
+
+def decode_nodes(content: bytes, source: str) -> list[Node]:
+    """The nodes of a recorded list, JSON or YAML, in its order.
+
+    Args:
+        content: ``kubectl get nodes -o json`` or ``-o yaml``, one node, or a stream of nodes.
+        source: What an error calls it.
+
+    Raises:
+        NodeListError: Neither JSON nor YAML, or no node list.
+    """
+    try:
+        text = next((content.decode(name) for mark, name in _ENCODINGS if content.startswith(mark)), None)
+        content = content if text is None else text.encode()
+    except UnicodeDecodeError as error:
+        raise NodeListError(source, f"the text is damaged: {error}") from error
+    start = content.lstrip()[:1]
+    if not start:
+        raise NodeListError(source, "it is empty")
+    try:
+        if start == b"{":
+            return _nodes_of(_JSON.decode(content), source)
+        if start == b"[":
+            return [node for item in _JSON_LIST.decode(content) for node in _nodes_of(item, source)]
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise NodeListError(source, str(error)) from error
+    from archkit.adapters.yaml.plain import load_texts
+
+    try:
+        documents = load_texts(content.decode())
+    except ValueError as error:
+        raise NodeListError(source, f"neither JSON nor YAML: {error}") from error
+    if not documents:
+        raise NodeListError(source, "it is empty")
+    return [node for document in documents for node in _from_mapping(document, source)]
+
+
+def _from_mapping(fields: object, source: str) -> list[Node]:
+    try:
+        return _nodes_of(msgspec.convert(fields, _Object, strict=False), source)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise NodeListError(source, str(error)) from error
+
+
+def _nodes_of(document: _Object, source: str) -> list[Node]:
+    if document.items is not None:
+        if document.kind not in {None, "List", "NodeList"}:
+            raise NodeListError(source, f"it holds a {document.kind}")
+        others = [item.kind for item in document.items if item.kind not in {None, "Node"}]
+        if others:
+            raise NodeListError(source, f"it holds a {others[0]} among the nodes")
+        return [_node(item, source) for item in document.items]
+    if document.kind not in {None, "Node"} or document.metadata is None:
+        raise NodeListError(source, f"it holds a {document.kind}" if document.kind else "it holds no node list")
+    return [_node(document, source)]
+
+
+def _node(item: _Object, source: str) -> Node:
+    metadata, spec, status = item.metadata or _Metadata(), item.spec or _Spec(), item.status or _Status()
+    if not metadata.name:
+        raise NodeListError(source, "a node has no name")
+    info = status.nodeInfo or _NodeInfo()
+    reported = None
+    if info.operatingSystem and info.architecture:
+        reported = Platform.from_oci({"os": info.operatingSystem, "architecture": info.architecture})
+    return Node(
+        metadata.name,
+        {key: value or "" for key, value in (metadata.labels or {}).items()},
+        tuple(Taint(taint.key, taint.value or "", taint.effect or "NoSchedule") for taint in spec.taints or ()),
+        bool(spec.unschedulable),
+        all(condition.status == "True" for condition in status.conditions or () if condition.type == "Ready"),
+        reported,
+    )
+
+
+def _checked(nodes: Sequence[Node]) -> tuple[Sequence[Node], Sequence[Finding]]:
+    """The nodes with a finding for each that is doubtful."""
+    findings: list[Finding] = []
+    for node in nodes:
+        where = f"Node/{node.name}"
+        if node.platform is None or not node.platform.known:
+            message = f"the node's platform is {node.platform or 'not told by its labels or its status'}; it is not counted"
+            findings.append(Finding("nodes-unreadable", message, where, f"label it {OS_LABEL} and {ARCH_LABEL}"))
+        elif node.reported is not None and node.platform.os_arch != node.reported.os_arch:
+            message = f"its labels say {node.platform}, its kubelet says {node.reported}; the scheduler believes the labels"
+            findings.append(Finding("node-label-mismatch", message, where, "correct the labels, or images will land on the wrong CPU"))
+        missing = [label for label, beta in ((OS_LABEL, BETA_OS_LABEL), (ARCH_LABEL, BETA_ARCH_LABEL)) if _only_beta(node, label, beta)]
+        if missing:
+            message = f"it has the deprecated beta labels but not {' and '.join(missing)}"
+            findings.append(Finding("deprecated-label", message, where, "pods that require the label will not be placed here"))
+    return nodes, findings
+
+
+def _only_beta(node: Node, label: str, beta: str) -> bool:
+    return beta in node.labels and label not in node.labels

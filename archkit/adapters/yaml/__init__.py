@@ -1,0 +1,1 @@
+"""YAML: the only importer of yaml and ruamel.yaml."""
