@@ -1,0 +1,57 @@
+"""Real tools as fixtures: each gives the path of the program.
+
+They come from the cache folder that `python3 noxfile.py tools` fills, or from PATH. Without one the test is skipped
+with that advice; under CI=true it fails, so that nothing is left out in silence.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+import realtools
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def require(name: str) -> Path:
+    """The tool of this name, or the end of the test."""
+    path = realtools.find(name)
+    if path is not None:
+        return path
+    message = f"{name} is not installed; `python3 noxfile.py tools` puts it into {realtools.BIN}"
+    if os.environ.get("CI") == "true":
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+@pytest.fixture(scope="session")
+def crane() -> Path:
+    """crane of go-containerregistry."""
+    return require("crane")
+
+
+@pytest.fixture(scope="session")
+def regctl() -> Path:
+    """regctl of regclient."""
+    return require("regctl")
+
+
+@pytest.fixture(scope="session")
+def docker() -> Path:
+    """A docker client, 23 or later; there may be no engine behind it."""
+    return require("docker")
+
+
+@pytest.fixture(scope="session")
+def qemu_aarch64() -> Path:
+    """qemu's user-mode emulator for arm64 programs."""
+    return require(realtools.QEMU)
+
+
+@pytest.fixture(scope="session")
+def oracle() -> Path:
+    """The program of tests/live/oracles: what containerd's and distribution's libraries say."""
+    return require("archkit-oracle")
