@@ -7,9 +7,10 @@ Only the fields that archkit uses are decoded: a node object is dominated by its
 from __future__ import annotations
 
 import codecs
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 import msgspec
@@ -18,12 +19,9 @@ from archkit.errors import NodeListError
 from archkit.model.finding import Finding
 from archkit.model.node import ARCH_LABEL, BETA_ARCH_LABEL, BETA_OS_LABEL, OS_LABEL, Node, Taint
 from archkit.model.platform import Platform
-import os
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-T = TypeVar("T")
 
 _ENCODINGS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 """Windows PowerShell 5 writes UTF-16 with a byte order mark when output is redirected to a file."""
@@ -84,8 +82,8 @@ class RecordedNodes:
     @property
     def name(self) -> str:
         """The file, or what kind of object it is."""
-        if isinstance(self.content, (str, Path)) or hasattr(self.content, "__fspath__"):
-            return str(Path(cast("os.PathLike[str]", self.content)))
+        if isinstance(self.content, (str, os.PathLike)):
+            return str(Path(self.content))
         return "the bytes given" if isinstance(self.content, bytes) else "the objects given"
 
     def nodes(self) -> tuple[Sequence[Node], Sequence[Finding]]:
@@ -99,9 +97,9 @@ class RecordedNodes:
             return _checked(_from_mapping(cast("Mapping[str, Any]", content), self.name))
         if isinstance(content, bytes):
             return _checked(decode_nodes(content, self.name))
-        if isinstance(content, str) or hasattr(content, "__fspath__"):
+        if isinstance(content, (str, os.PathLike)):
             try:
-                raw = Path(cast("os.PathLike[str]", content)).read_bytes()
+                raw = Path(content).read_bytes()
             except (OSError, ValueError) as error:
                 raise NodeListError(self.name, getattr(error, "strerror", None) or str(error)) from error
             return _checked(decode_nodes(raw, self.name))

@@ -286,6 +286,16 @@ class Platform:
             fields["variant"] = self.variant
         return fields
 
+    def satisfies(self, asked: Platform) -> bool:
+        """Whether this is the platform that was asked for; who asks without a version of the system takes any.
+
+        >>> Platform.parse("windows(10.0.20348)/amd64").satisfies(Platform.parse("windows/amd64"))
+        True
+        """
+        if asked.os_version or asked.os_features:
+            return self == asked
+        return (self.os, self.arch, self.variant) == (asked.os, asked.arch, asked.variant)
+
     def runs_on(self, node: Platform) -> bool:
         """Whether an image of this platform runs on a machine of platform ``node``; not symmetric.
 

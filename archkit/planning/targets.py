@@ -191,7 +191,7 @@ class _Decision:
             self.platforms = self.supported
             self.reasons.append(f"of all platforms {_names(self.supported)} can be built")
             return
-        same = _same_target if self.requested is not None else _same_node
+        same = _asked if self.requested is not None else _same_node
         kept = PlatformSet(able for platform in self.platforms for able in self.supported if same(platform, able))
         if not kept:
             who = "requested" if self.requested is not None else "in the cluster"
@@ -245,11 +245,8 @@ class _Decision:
         return f"{chosen}, as this machine has" if chosen.os_arch == self.host.os_arch else f"{chosen}, the first of {_names(platforms)}"
 
 
-def _same_target(platform: Platform, able: Platform) -> bool:
-    """Whether ``able`` is the platform that was asked for; a request without a version of the system takes any."""
-    if platform.os_version or platform.os_features:
-        return platform == able
-    return platform == Platform(able.os, able.arch, able.variant)
+def _asked(platform: Platform, able: Platform) -> bool:
+    return able.satisfies(platform)
 
 
 def _same_node(platform: Platform, able: Platform) -> bool:

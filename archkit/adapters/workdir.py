@@ -1,0 +1,54 @@
+"""Temporary folders that never pile up: each has a lock, and the next run removes those whose lock is free."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+PREFIX = "archkit-work-"
+_LOCK = ".lock"
+
+
+@contextlib.contextmanager
+def workdir() -> Generator[Path, None, None]:
+    """An empty folder, removed at the end.
+
+    A process that is killed leaves its folder behind; its lock is then free, and the next call removes it. Folders of
+    processes that still run are never touched.
+    """
+    parent = Path(tempfile.gettempdir())
+    _remove_abandoned(parent)
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+    try:
+        with (folder / _LOCK).open("wb") as lock:
+            _try_lock(lock)
+            content = folder / "content"
+            content.mkdir()
+            yield content
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_abandoned(parent: Path) -> None:
+    for folder in parent.glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError), (folder / _LOCK).open("rb+") as lock:
+            if _try_lock(lock):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _try_lock(file: IO[bytes]) -> bool:
+    try:
+        import fcntl  # not on Windows, where builders do not run
+    except ImportError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
