@@ -8,17 +8,50 @@ nothing of archkit.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
-import attrs
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from typing_extensions import dataclass_transform
+else:
+
+    def dataclass_transform(**_: object) -> type:
+        return lambda cls: cls
 
 
-@attrs.define(eq=False, slots=False)
+@dataclass_transform(eq_default=False)
 class ArchkitError(Exception):
-    """The base of every error of archkit."""
+    """The base of every error of archkit.
+
+    The annotated names of a subclass are its fields, in order, those of its base first; a value beside the name is
+    the default. They are read once per class here and not by attrs, which writes methods for each class: twenty
+    classes of that are half of what importing archkit may cost.
+    """
 
     hint: ClassVar[str] = ""
+    _fields: ClassVar[tuple[str, ...]] = ()
+
+    if not TYPE_CHECKING:  # checkers see one constructor per class, made of its fields
+
+        def __init_subclass__(cls) -> None:
+            cls._fields = tuple(dict.fromkeys((*cls._fields, *cls.__annotations__)))
+
+        def __init__(self, *values: object, **named: object) -> None:
+            fields, name = self._fields, type(self).__name__
+            if len(values) > len(fields):
+                raise TypeError(f"{name} takes at most {len(fields)} values ({', '.join(fields)}), {len(values)} were given")
+            given = dict(zip(fields, values, strict=False))
+            for field, value in named.items():
+                if field not in fields or field in given:
+                    raise TypeError(f"{name} got {'two values for' if field in given else 'an unknown field'} {field!r}")
+                given[field] = value
+            for field in fields:
+                if field not in given and not hasattr(type(self), field):
+                    raise TypeError(f"{name} misses {field!r}")
+                setattr(self, field, given[field] if field in given else getattr(type(self), field))
+            # not super(): OSError would make an error number of the first of two
+            BaseException.__init__(self, *(getattr(self, field) for field in fields))
 
     def problem(self) -> str:
         """What failed, in one sentence that names the input."""
@@ -32,8 +65,10 @@ class ArchkitError(Exception):
         advice = self.advice()
         return f"{self.problem()}; {advice}" if advice else self.problem()
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{field}={getattr(self, field)!r}' for field in self._fields)})"
 
-@attrs.define(eq=False, slots=False)
+
 class PlatformSyntaxError(ArchkitError, ValueError):
     """A text that is not a platform, or names an operating system or CPU that does not exist."""
 
@@ -50,7 +85,6 @@ class PlatformSyntaxError(ArchkitError, ValueError):
         return "write os/arch or os/arch/variant, for example linux/arm64"
 
 
-@attrs.define(eq=False, slots=False)
 class ReferenceSyntaxError(ArchkitError, ValueError):
     """A text that is not an image reference or a digest."""
 
@@ -63,7 +97,6 @@ class ReferenceSyntaxError(ArchkitError, ValueError):
         return f"not an image reference: {self.text!r}" + (f" ({self.reason})" if self.reason else "")
 
 
-@attrs.define(eq=False, slots=False)
 class ManifestSyntaxError(ArchkitError, ValueError):
     """A Kubernetes manifest that cannot be read."""
 
@@ -79,14 +112,12 @@ class ManifestSyntaxError(ArchkitError, ValueError):
         return f"cannot read the manifest {place}: {self.reason}"
 
 
-@attrs.define(eq=False, slots=False)
 class ManifestTooLarge(ManifestSyntaxError):
     """A manifest beyond a limit of size, depth or number of documents."""
 
     hint = "split the manifest, or raise the limit that is named"
 
 
-@attrs.define(eq=False, slots=False)
 class NodeListError(ArchkitError, ValueError):
     """A recorded node list that cannot be read."""
 
@@ -99,7 +130,6 @@ class NodeListError(ArchkitError, ValueError):
         return f"cannot read a node list from {self.source}: {self.reason}"
 
 
-@attrs.define(eq=False, slots=False)
 class ClusterError(ArchkitError, OSError):
     """The cluster could not be asked, or refused."""
 
@@ -114,7 +144,6 @@ class ClusterError(ArchkitError, OSError):
         return self.remedy
 
 
-@attrs.define(eq=False, slots=False)
 class RegistryError(ArchkitError, OSError):
     """A registry or an OCI layout could not be asked, refused, or answered with something wrong."""
 
@@ -134,7 +163,6 @@ class RegistryError(ArchkitError, OSError):
         return self.remedy
 
 
-@attrs.define(eq=False, slots=False)
 class BuildError(ArchkitError, RuntimeError):
     """A build was refused before it started, or failed."""
 
@@ -152,14 +180,9 @@ class BuildError(ArchkitError, RuntimeError):
         return self.remedy
 
 
-@attrs.define(eq=False, slots=False)
 class PlatformNotDelivered(BuildError):
     """A builder finished without an error but what it pushed is not what was asked for."""
 
-    image: str
-    reason: str
-    platform: str = ""
-    remedy: str = ""
     asked: tuple[str, ...] = ()
     delivered: tuple[str, ...] = ()
     builder: str = ""
@@ -169,7 +192,6 @@ class PlatformNotDelivered(BuildError):
         return f"{self.builder or 'the builder'} was asked to build {self.image} for {asked} and delivered {delivered}: {self.reason}"
 
 
-@attrs.define(eq=False, slots=False)
 class TargetsError(ArchkitError, ValueError):
     """The platforms asked for cannot all be had; nothing was built."""
 
@@ -185,7 +207,6 @@ class TargetsError(ArchkitError, ValueError):
         return self.remedy
 
 
-@attrs.define(eq=False, slots=False)
 class ToolNotFoundError(ArchkitError, FileNotFoundError):
     """A program that archkit drives is not installed."""
 
@@ -199,7 +220,6 @@ class ToolNotFoundError(ArchkitError, FileNotFoundError):
         return self.remedy or f"install {self.tool}"
 
 
-@attrs.define(eq=False, slots=False)
 class CommandError(ArchkitError, RuntimeError):
     """A program ended with a status other than 0."""
 
@@ -212,7 +232,6 @@ class CommandError(ArchkitError, RuntimeError):
         return f"{self.command[0] if self.command else 'command'} ended with status {self.status}: {last[0]}"
 
 
-@attrs.define(eq=False, slots=False)
 class StitchError(ArchkitError, ValueError):
     """The sources do not make one index; nothing was pushed."""
 
@@ -236,7 +255,6 @@ class ReportedFinding(Protocol):
     def severity(self) -> str: ...
 
 
-@attrs.define(eq=False, slots=False)
 class FindingsError(ArchkitError, ValueError):
     """A rendering has findings at or above the severity that the caller tolerates."""
 
@@ -248,7 +266,6 @@ class FindingsError(ArchkitError, ValueError):
         return f"{count} finding{'' if count == 1 else 's'}:\n{lines}"
 
 
-@attrs.define(eq=False, slots=False)
 class CancelledError(ArchkitError, RuntimeError):
     """The caller cancelled; what was written before stays complete."""
 
