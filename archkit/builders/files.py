@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from archkit.adapters.base_image import BaseSource
-    from archkit.model.build import BuildRequest
+    from archkit.model.build import BuildRequest, Sink
     from archkit.planning.image import BaseImage
-    from archkit.ports.builder import BuildContext, Builder
+    from archkit.ports.builder import Artifact, BuildContext, Builder
 
 _SUGGESTIONS = (
     ("Dockerfile", "it has a Dockerfile, which is for Docker"),
@@ -96,12 +96,18 @@ class FilesBuilder:
             parallel=True,
         )
 
-    def check(self, image: str, folder: Path) -> None:
+    def preflight(self, artifact: Artifact, platforms: PlatformSet, context: BuildContext, sink: Sink) -> None:
         """Refuse what would make no sensible image, before anything is built.
 
         Raises:
-            BuildError: The folder is missing, or neither a base nor an entrypoint is given.
+            BuildError: The folder or a file is missing, neither a base nor an entrypoint is given, or the base lacks a
+                platform.
+            RegistryError: The base cannot be read.
         """
+        self._check(artifact.image, artifact.context)
+        self._bases(artifact.image, platforms, context, sink)
+
+    def _check(self, image: str, folder: Path) -> None:
         if not folder.is_dir():
             what = "is not a folder" if folder.exists() else "does not exist"
             raise BuildError(image, f"the source folder {folder} {what}", "", "give the artifact's folder as `context`")
@@ -122,8 +128,8 @@ class FilesBuilder:
             RegistryError: The base cannot be read, or the image cannot be stored.
         """
         image = request.artifact.image
-        self.check(image, request.artifact.context)
-        source, bases = self._bases(request, context)
+        self._check(image, request.artifact.context)
+        source, bases = self._bases(image, request.platforms, context, request.sink)
         layers = _Layers(self, request, context)
         entries: list[Descriptor] = []
         for platform in request.platforms:
@@ -147,19 +153,21 @@ class FilesBuilder:
         stored = context.registry.put_manifest(request.reference or request.repository, index)
         return Delivered(stored.digest, request.platforms)
 
-    def _bases(self, request: BuildRequest, context: BuildContext) -> tuple[BaseSource | None, Mapping[Platform, BaseImage]]:
+    def _bases(
+        self, image: str, platforms: PlatformSet, context: BuildContext, sink: Sink
+    ) -> tuple[BaseSource | None, Mapping[Platform, BaseImage]]:
         """The base of each platform, read before anything is pushed."""
         if self.base == SCRATCH:
             return None, {}
-        store = self.base_store or (context.registry if isinstance(request.sink, RegistrySink) else None)
+        store = self.base_store or (context.registry if isinstance(sink, RegistrySink) else None)
         source = open_base(self.base, store)
         bases: dict[Platform, BaseImage] = {}
-        for platform in request.platforms:
+        for platform in platforms:
             found = source.find(platform)
             if found is None:
                 has = ", ".join(map(str, source.platforms)) or "nothing"
                 remedy = "use a base that has it, or do not ask for it"
-                raise BuildError(request.artifact.image, f"the base {self.base} has only {has}", str(platform), remedy)
+                raise BuildError(image, f"the base {self.base} has only {has}", str(platform), remedy)
             bases[platform] = found
         return source, bases
 

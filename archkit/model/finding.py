@@ -36,6 +36,7 @@ SEVERITIES: dict[str, Severity] = {
             "duplicate-key",
             "shared-by-alias",
             "emulated-build",
+            "entrypoint-32-bit",
             "platforms-lost",
             "staging-tag-left",
         ),

@@ -95,23 +95,52 @@ def resolve_targets(
         possible = None
     if wanted is not None and not wanted:
         raise TargetsError("an empty set of platforms was requested", "", "", "leave `requested` out to have no preference")
-    decision = _Decision(wanted, possible, cluster, host, mode)
+    decision = _Decision(wanted, asked=wanted is not None, supported=possible, cluster=cluster, host=host, mode=mode)
     decision.start()
     decision.narrow_by_cluster()
     decision.narrow_by_support()
     decision.shrink_to_one(can_hold_index=can_hold_index)
-    return Targets(decision.platforms, tuple(decision.reasons), tuple(decision.findings), wanted is not None)
+    return decision.targets()
+
+
+def narrow_targets(
+    targets: Targets,
+    *,
+    supported: PlatformSet | None = None,
+    host: Platform | None = None,
+    mode: Mode = Mode.BUILD,
+    can_hold_index: bool = True,
+) -> Targets:
+    """Targets that were decided for all artifacts, narrowed to what one of them can be built for.
+
+    Raises:
+        TargetsError: As :func:`resolve_targets`.
+    """
+    possible = None if supported is None or supported.is_all else supported
+    decision = _Decision(targets.platforms, asked=targets.requested, supported=possible, cluster=None, host=host, mode=mode)
+    decision.reasons += targets.reasons
+    decision.findings += targets.findings
+    decision.narrow_by_support()
+    decision.shrink_to_one(can_hold_index=can_hold_index)
+    return decision.targets()
 
 
 class _Decision:
     """One run through the rules; every step says what it did."""
 
     def __init__(
-        self, requested: PlatformSet | None, supported: PlatformSet | None, cluster: Cluster | None, host: Platform | None, mode: Mode
+        self,
+        platforms: PlatformSet | None,
+        *,
+        asked: bool,
+        supported: PlatformSet | None,
+        cluster: Cluster | None,
+        host: Platform | None,
+        mode: Mode,
     ) -> None:
-        self.requested, self.supported, self.cluster, self.mode = requested, supported, cluster, mode
+        self.platforms, self.asked = platforms, asked
+        self.supported, self.cluster, self.mode = supported, cluster, mode
         self._host = host
-        self.platforms: PlatformSet | None = requested
         self.reasons: list[str] = []
         self.findings: list[Finding] = []
 
@@ -121,9 +150,12 @@ class _Decision:
             self._host = Platform.host()
         return self._host
 
+    def targets(self) -> Targets:
+        return Targets(self.platforms, tuple(self.reasons), tuple(self.findings), self.asked)
+
     def start(self) -> None:
-        if self.requested is not None:
-            self.reasons.append(f"{_names(self.requested)} requested")
+        if self.platforms is not None:
+            self.reasons.append(f"{_names(self.platforms)} requested")
             return
         if self.cluster is None:
             return
@@ -155,28 +187,31 @@ class _Decision:
         return f" (nodes: {', '.join(counts)})" if counts else ""
 
     def narrow_by_cluster(self) -> None:
-        if self.requested is None or self.cluster is None or not self.mode.narrows_to_cluster or not self.cluster.platforms:
+        requested = self.platforms
+        if not self.asked or requested is None or self.cluster is None:
+            return
+        if not self.mode.narrows_to_cluster or not self.cluster.platforms:
             return
         if self.cluster.open_ended:
             self.reasons.append("the request is not narrowed by the cluster: nodes of other platforms may come")
             return
-        if self.requested.is_all:
+        if requested.is_all:
             self.platforms = self.cluster.platforms
             self.reasons.append(f"of all platforms the cluster has {_names(self.platforms)}")
             return
         available = {platform.os_arch for platform in self.cluster.platforms}
-        kept = PlatformSet(platform for platform in self.requested if platform.os_arch in available)
+        kept = PlatformSet(platform for platform in requested if platform.os_arch in available)
         if not kept:
-            message = f"{_names(self.requested)} was requested, the cluster has {_names(self.cluster.platforms)}"
+            message = f"{_names(requested)} was requested, the cluster has {_names(self.cluster.platforms)}"
             hint = "pods will not find a node unless such nodes come, or the nodes emulate"
             self.findings.append(Finding("requested-not-in-cluster", message, self.cluster.source, hint))
             self.reasons.append("no requested platform is in the cluster; the request is kept as it stands")
             return
-        for platform in self.requested:
+        for platform in requested:
             if platform not in kept:
                 message = f"{platform} was requested, no node of the cluster has it"
                 self.findings.append(Finding("requested-dropped", message, self.cluster.source, "use Mode.BUILD to build for any cluster"))
-        if len(kept) < len(self.requested):
+        if len(kept) < len(requested):
             self.reasons.append(f"narrowed to {_names(kept)} by the cluster, which has {_names(self.cluster.platforms)}")
         self.platforms = kept
 
@@ -184,17 +219,17 @@ class _Decision:
         if self.supported is None:
             return
         if not self.supported:
-            raise TargetsError("the artifact and its builder have no platform in common", str(self.requested or ""), "")
+            raise TargetsError("the artifact and its builder have no platform in common", str(self.platforms or ""), "")
         if self.platforms is None:
             return
         if self.platforms.is_all:
             self.platforms = self.supported
             self.reasons.append(f"of all platforms {_names(self.supported)} can be built")
             return
-        same = _asked if self.requested is not None else _same_node
+        same = _asked if self.asked else _same_node
         kept = PlatformSet(able for platform in self.platforms for able in self.supported if same(platform, able))
         if not kept:
-            who = "requested" if self.requested is not None else "in the cluster"
+            who = "requested" if self.asked else "in the cluster"
             raise TargetsError(
                 f"{_names(self.platforms)} {who}, but only {_names(self.supported)} can be built",
                 str(self.platforms),
@@ -204,7 +239,7 @@ class _Decision:
         dropped = [platform for platform in self.platforms if not any(same(platform, able) for able in kept)]
         if dropped:
             self.reasons.append(f"narrowed to {_names(kept)}: {_names(self.supported)} can be built")
-        if self.requested is not None:
+        if self.asked:
             for platform in dropped:
                 message = f"{platform} was requested, only {_names(self.supported)} can be built"
                 self.findings.append(Finding("requested-dropped", message, "", "widen the artifact's `platforms` or use another builder"))
@@ -223,7 +258,7 @@ class _Decision:
         if self.mode.one_platform:
             several, self.platforms = self.platforms, PlatformSet([self._preferred(self.platforms)])
             self.reasons.append(f"{self.mode.value} builds one platform: {self._why_preferred(several)}")
-        elif not can_hold_index and self.requested is not None:
+        elif not can_hold_index and self.asked:
             raise TargetsError(
                 f"{_names(self.platforms)} requested, but there is nowhere to put an image of several platforms",
                 str(self.platforms),

@@ -11,11 +11,12 @@ from archkit.errors import PlatformSyntaxError
 from archkit.model.platform_set import PlatformSet
 
 if TYPE_CHECKING:
+    import os
     import threading
     from collections.abc import Iterable
 
     from archkit.events import Event
-    from archkit.model.build import BuilderAbilities, BuildRequest, Delivered
+    from archkit.model.build import BuilderAbilities, BuildRequest, Delivered, Sink
     from archkit.model.platform import Platform
     from archkit.ports.registry import ImageStore
 
@@ -61,28 +62,41 @@ class Builder(Protocol):
         ...
 
 
-def _constraint(value: PlatformSet | str | Iterable[Platform | str] | None) -> PlatformSet | None:
-    if value is None:
-        return None
-    platforms = PlatformSet.parse(value)
-    if not platforms:
-        raise PlatformSyntaxError("", "an artifact of no platform cannot be built; leave `platforms` out for no constraint")
-    return platforms
-
-
-@attrs.frozen
+@attrs.frozen(init=False)
 class Artifact:
     """A source folder and the image that is made of it.
 
     Raises:
-        PlatformSyntaxError: ``platforms`` names something that is no platform.
+        PlatformSyntaxError: ``platforms`` names something that is no platform, or nothing.
     """
 
     image: str
     """The image's name without tag, as manifests name it."""
-    context: Path = attrs.field(default=Path(), converter=Path)
+    context: Path
     """The source folder."""
-    platforms: PlatformSet | None = attrs.field(default=None, converter=_constraint, kw_only=True)
+    platforms: PlatformSet | None
     """The platforms that this artifact can be built for at all: a constraint, never an override."""
-    builder: Builder | None = attrs.field(default=None, kw_only=True)
+    builder: Builder | None
     """None: ``FilesBuilder()``."""
+
+    def __init__(
+        self,
+        image: str,
+        context: str | os.PathLike[str] = ".",
+        *,
+        platforms: PlatformSet | str | Iterable[Platform | str] | None = None,
+        builder: Builder | None = None,
+    ) -> None:
+        constraint = None if platforms is None else PlatformSet.parse(platforms)
+        if constraint is not None and not constraint:
+            raise PlatformSyntaxError("", "an artifact of no platform cannot be built; leave `platforms` out for no constraint")
+        self.__attrs_init__(image, Path(context), constraint, builder)  # pyright: ignore[reportAttributeAccessIssue] - attrs makes it
+
+
+@runtime_checkable
+class Preflight(Protocol):
+    """A builder that can tell before anything is built that a build cannot work."""
+
+    def preflight(self, artifact: Artifact, platforms: PlatformSet, context: BuildContext, sink: Sink) -> None:
+        """Look, and change nothing. Raises ``BuildError`` where the build could not succeed."""
+        ...

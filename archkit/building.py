@@ -1,0 +1,368 @@
+"""build(): artifacts in, verified images out; the final tag moves last."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import attrs
+
+from archkit.adapters.workdir import workdir
+from archkit.errors import ArchkitError, BuildError, CancelledError, RegistryError
+from archkit.events import Event, Listener, Stage, ignore
+from archkit.model.build import (
+    BuilderAbilities,
+    BuildPlan,
+    BuildRequest,
+    BuildResult,
+    BuiltImage,
+    Delivered,
+    LayoutSink,
+    PlannedBuild,
+    RegistrySink,
+    Sink,
+)
+from archkit.model.finding import Finding
+from archkit.model.platform import Platform
+from archkit.model.platform_set import PlatformSet
+from archkit.planning.names import final_reference
+from archkit.planning.strategy import can_hold_index, plan_build, plan_findings
+from archkit.planning.targets import Targets, narrow_targets
+from archkit.ports.builder import Artifact, Builder, Preflight
+from archkit.ports.registry import ImageStore
+from archkit.publishing import publish
+from archkit.readback import Pushed, read_back, verify
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable, Sequence
+
+    from archkit.model.reference import ImageReference
+
+T = TypeVar("T")
+
+
+def build(
+    artifacts: Artifact | Iterable[Artifact],
+    *,
+    targets: Targets | PlatformSet | str | Iterable[Platform | str] | None,
+    sink: Sink | str | None,
+    tag: str,
+    registry: ImageStore | None = None,
+    child_tags: bool = True,
+    cancel: threading.Event | None = None,
+    on_event: Listener | None = None,
+) -> BuildResult:
+    """Build artifacts, verify what was pushed, and only then move the final tags.
+
+    Everything that can be refused is refused before anything is built. Each image is read back from where it was
+    pushed and compared with what was asked; the tags move when all images of the call have passed.
+
+    Args:
+        artifacts: One or several.
+        targets: What to build for; a text or set is a request, ``Targets`` what :func:`resolve_targets` decided; None:
+            each builder's default.
+        sink: Where images go; a text is ``RegistrySink(text)``.
+        tag: The tag of every image.
+        registry: The client to use; None: one of its own.
+        child_tags: Whether the single-platform images of an index get tags, ``TAG_linux_amd64``.
+        cancel: Set it to stop; nothing that was pushed is visible under the final tags then.
+        on_event: Told of every step, from the thread that does the work.
+
+    Returns:
+        One image per artifact, in their order.
+
+    Raises:
+        PlatformSyntaxError: ``targets`` is no platform.
+        ReferenceSyntaxError: A name or the tag is not in the grammar, or a tag with a platform's suffix is too long.
+        TargetsError: The platforms asked for cannot all be had.
+        BuildError: Refused, or a builder failed (chained).
+        PlatformNotDelivered: A builder pushed something else than it was asked for.
+        RegistryError: The registry could not be asked, or refused.
+        CancelledError: ``cancel`` was set.
+    """
+    wanted = _as_targets(targets)
+    items = [artifacts] if isinstance(artifacts, Artifact) else list(artifacts)
+    with BuildSession.open(sink, registry=registry, cancel=cancel, on_event=on_event) as session:
+        narrowed = [
+            narrow_targets(wanted, supported=session.supported(item), can_hold_index=can_hold_index(session.sink)) for item in items
+        ]
+        plan = session.plan(items, narrowed, tag=tag, child_tags=child_tags)
+        return session.run(plan, items)
+
+
+def _as_targets(targets: Targets | PlatformSet | str | Iterable[Platform | str] | None) -> Targets:
+    if isinstance(targets, Targets):
+        return targets
+    if targets is None:
+        return Targets(None)
+    platforms = PlatformSet.parse(targets)
+    if not platforms:
+        raise BuildError("nothing", "an empty set of platforms was asked for", "", "give targets=None for each builder's default")
+    return Targets(platforms, (f"{str(platforms).replace(',', ', ')} requested",), (), requested=True)
+
+
+@attrs.frozen
+class _Context:
+    """The ``BuildContext`` of one call of a builder."""
+
+    registry: ImageStore
+    workdir: Path
+    cancelled: threading.Event
+    listener: Listener
+
+    def emit(self, event: Event) -> None:
+        self.listener(event)
+
+
+@attrs.frozen
+class _Call:
+    """What one call of a builder pushed."""
+
+    pushed: Pushed
+    findings: tuple[Finding, ...]
+
+
+@attrs.define
+class BuildSession:
+    """A sink that is open for builds: ask abilities, plan, run."""
+
+    sink: Sink
+    store: ImageStore
+    folder: Path
+    cancelled: threading.Event
+    listener: Listener
+    _folders: int = 0
+    _lock: threading.Lock = attrs.field(factory=threading.Lock)
+
+    @classmethod
+    @contextlib.contextmanager
+    def open(
+        cls,
+        sink: Sink | str | None,
+        *,
+        registry: ImageStore | None = None,
+        cancel: threading.Event | None = None,
+        on_event: Listener | None = None,
+    ) -> Generator[BuildSession, None, None]:
+        """Open a sink; temporary files are gone and connections closed at the end.
+
+        Raises:
+            BuildError: There is no sink, or none that images can be stored in.
+        """
+        target = RegistrySink(sink) if isinstance(sink, str) else sink
+        if target is None:
+            raise BuildError("the artifacts", "there is nowhere to put images", "", "give a RegistrySink or a LayoutSink")
+        with contextlib.ExitStack() as stack:
+            store = registry if registry is not None and isinstance(target, RegistrySink) else stack.enter_context(_opened(target))
+            folder = stack.enter_context(workdir())
+            yield cls(target, store, folder, cancel or threading.Event(), on_event or ignore)
+
+    def supported(self, artifact: Artifact) -> PlatformSet | None:
+        """What an artifact and its builder can be built for; None: unknown."""
+        able = self.abilities(artifact).platforms
+        if able is None or artifact.platforms is None:
+            return artifact.platforms if able is None else able
+        return artifact.platforms & able
+
+    def abilities(self, artifact: Artifact) -> BuilderAbilities:
+        """What an artifact's builder can do here.
+
+        Raises:
+            BuildError: The builder could not tell (chained).
+        """
+        builder = builder_of(artifact)
+        return self._call(artifact, "", lambda: builder.abilities(self._context()))
+
+    def plan(self, artifacts: Sequence[Artifact], targets: Sequence[Targets], *, tag: str, child_tags: bool = True) -> BuildPlan:
+        """How each artifact will be built; everything that can be refused is refused here.
+
+        Args:
+            artifacts: In order.
+            targets: One for each artifact, narrowed to what it supports.
+            tag: The tag of every image.
+            child_tags: As :func:`build`.
+
+        Raises:
+            BuildError, TargetsError, ReferenceSyntaxError: As :func:`build`.
+        """
+        if not artifacts:
+            raise BuildError("nothing", "there are no artifacts", "", "give at least one Artifact")
+        names: dict[ImageReference, str] = {}
+        for artifact in artifacts:
+            target = final_reference(artifact.image, self.sink, tag)
+            if target in names:
+                raise BuildError(artifact.image, f"it would be {target}, and so would {names[target]}", "", "give them different names")
+            names[target] = artifact.image
+            if not artifact.context.is_dir():
+                what = "is not a folder" if artifact.context.exists() else "does not exist"
+                raise BuildError(
+                    artifact.image, f"the source folder {artifact.context} {what}", "", "give the artifact's folder as `context`"
+                )
+        host = Platform.host()
+        builds: list[PlannedBuild] = []
+        for artifact, target, decided in zip(artifacts, names, targets, strict=True):
+            planned = plan_build(
+                artifact.image,
+                builder=builder_of(artifact).name,
+                abilities=self.abilities(artifact),
+                target=target,
+                platforms=decided.platforms,
+                sink=self.sink,
+                host=host,
+                supported=self.supported(artifact),
+                child_tags=child_tags,
+                reasons=decided.reasons,
+            )
+            self._preflight(artifact, planned)
+            builds.append(planned)
+        found = [
+            *(finding for decided in targets for finding in decided.findings),
+            *(one for item in builds for one in plan_findings(item)),
+        ]
+        return BuildPlan(tuple(builds), self.sink, tuple(dict.fromkeys(found)))
+
+    def run(self, plan: BuildPlan, artifacts: Sequence[Artifact]) -> BuildResult:
+        """Build by the plan; the final tags move when every image has been read back and found right.
+
+        Raises:
+            BuildError, PlatformNotDelivered, RegistryError, CancelledError: As :func:`build`.
+        """
+        before = [self._platforms_under(planned.target) for planned in plan.builds]
+        calls = [self._build(planned, artifact) for planned, artifact in zip(plan.builds, artifacts, strict=True)]
+        self._check_cancelled("the final tags were not moved")
+        findings = list(plan.findings)
+        images: list[BuiltImage] = []
+        for planned, made, old in zip(plan.builds, calls, before, strict=True):
+            findings += [finding for call in made for finding in call.findings]
+            with self._step("tag", planned.image, None, str(planned.target)):
+                image, found = publish(self.store, planned, [call.pushed for call in made])
+            images.append(image)
+            findings += found
+            lost = PlatformSet(old or ()) - PlatformSet(image.platforms or ())
+            if lost:
+                names = ", ".join(sorted(map(str, lost)))
+                findings.append(Finding("platforms-lost", f"{planned.target} had {names} before, the new image has not", planned.image))
+        return BuildResult(images, findings=tuple(dict.fromkeys(findings)))
+
+    # ---- building -----------------------------------------------------------------------------------------------
+
+    def _build(self, planned: PlannedBuild, artifact: Artifact) -> list[_Call]:
+        repository = planned.target.repository_only
+        requests = [
+            BuildRequest(artifact, platforms, self.sink, reference, repository=repository) for platforms, reference in planned.requests
+        ]
+        if len(requests) == 1 or not planned.abilities.parallel:
+            return [self._build_one(planned, artifact, request) for request in requests]
+        with ThreadPoolExecutor(len(requests), "archkit-build") as pool:
+            return list(pool.map(lambda request: self._build_one(planned, artifact, request), requests))
+
+    def _build_one(self, planned: PlannedBuild, artifact: Artifact, request: BuildRequest) -> _Call:
+        builder = builder_of(artifact)
+        platform = request.platform if len(request.platforms) == 1 else None
+        self._check_cancelled(f"building {planned.image}")
+        with self._step("build", planned.image, platform, f"{builder.name} builds {str(request.platforms).replace(',', ', ')}"):
+            delivered = self._call(artifact, str(platform or ""), lambda: builder.build(request, self._context()))
+        self._check_cancelled(f"building {planned.image}")
+        with self._step("verify", planned.image, platform, "reading back what was pushed"):
+            pushed = self._read(request, delivered, builder)
+            findings = verify(
+                pushed, request.platforms, image=planned.image, builder=builder.name, store=self.store, repository=request.repository
+            )
+        return _Call(pushed, tuple(findings))
+
+    def _read(self, request: BuildRequest, delivered: Delivered, builder: Builder) -> Pushed:
+        image = request.artifact.image
+        where = request.repository.with_digest(delivered.digest) if delivered.digest else request.reference
+        if where is None:
+            raise BuildError(image, f"{builder.name} did not say what it pushed", "", "return the digest")
+        try:
+            return read_back(self.store, where)
+        except RegistryError as error:
+            if error.status != 404:
+                raise
+            raise BuildError(image, f"{builder.name} ended without an error, but {where} is not there", "", "") from error
+
+    def _preflight(self, artifact: Artifact, planned: PlannedBuild) -> None:
+        builder = builder_of(artifact)
+        if isinstance(builder, Preflight):
+            self._call(artifact, "", lambda: builder.preflight(artifact, planned.platforms, self._context(), self.sink))
+
+    # ---- plumbing -----------------------------------------------------------------------------------------------
+
+    def _platforms_under(self, target: ImageReference) -> PlatformSet | None:
+        """What the final tag holds now; None where there is nothing or it may not be read."""
+        try:
+            return self.store.platforms(target)
+        except RegistryError as error:
+            if error.status is None:
+                raise
+            return None
+
+    def _context(self) -> _Context:
+        with self._lock:
+            self._folders += 1
+            folder = self.folder / str(self._folders)
+        folder.mkdir()
+        return _Context(self.store, folder, self.cancelled, self.listener)
+
+    def _call(self, artifact: Artifact, platform: str, work: Callable[[], T]) -> T:
+        """Run the caller's code: whatever it raises becomes a ``BuildError``, chained."""
+        try:
+            return work()
+        except (BuildError, CancelledError):
+            raise
+        except Exception as error:
+            reason = str(error) if isinstance(error, ArchkitError) else f"{type(error).__name__}: {error}"
+            raise BuildError(artifact.image, f"{builder_of(artifact).name} failed: {reason}", platform) from error
+
+    def _check_cancelled(self, work: str) -> None:
+        if self.cancelled.is_set():
+            raise CancelledError(work)
+
+    @contextlib.contextmanager
+    def _step(self, work: str, image: str, platform: Platform | None, message: str) -> Generator[None, None, None]:
+        def tell(stage: Stage, text: str) -> None:
+            self.listener(Event(work, stage, image, platform, text))
+
+        tell("started", message)
+        try:
+            yield
+        except BaseException as error:
+            tell("failed", str(error) or type(error).__name__)
+            raise
+        tell("finished", message)
+
+
+def builder_of(artifact: Artifact) -> Builder:
+    """The artifact's builder; without one, files."""
+    if artifact.builder is not None:
+        return artifact.builder
+    from archkit.builders.files import FilesBuilder
+
+    return FilesBuilder()
+
+
+@contextlib.contextmanager
+def _opened(sink: Sink) -> Generator[ImageStore, None, None]:
+    if isinstance(sink, LayoutSink):
+        from archkit.adapters.oci_layout import OciLayout
+
+        yield OciLayout(sink.path)
+    elif isinstance(sink, RegistrySink):
+        from archkit.adapters.registry import RegistryClient
+
+        with RegistryClient() as client:
+            yield client
+    else:
+        raise BuildError(
+            "the artifacts",
+            f"no builder here can fill a {type(sink).__name__}",
+            "",
+            f"use {RegistrySink.__name__} or {LayoutSink.__name__}",
+        )
+
+
+__all__ = ["BuildSession", "build", "builder_of"]

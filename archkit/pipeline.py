@@ -1,0 +1,226 @@
+"""Pipeline: from source folders and a cluster to images and pinned manifests, in one object."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import attrs
+
+from archkit.building import BuildSession
+from archkit.errors import BuildError
+from archkit.model.build import BuildPlan, BuildResult, RegistrySink, Sink
+from archkit.model.cluster import Cluster
+from archkit.model.finding import Finding, worst_first
+from archkit.model.platform_set import PlatformSet
+from archkit.planning.strategy import can_hold_index
+from archkit.planning.targets import Mode, Targets, narrow_targets, resolve_targets
+from archkit.ports.builder import Artifact
+
+if TYPE_CHECKING:
+    import contextlib
+    import threading
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from archkit.events import Listener
+    from archkit.model.platform import Platform
+    from archkit.rendering import Rendering
+
+_MANIFEST_SUFFIXES = frozenset({".yaml", ".yml", ".json"})
+
+
+@attrs.frozen
+class PipelinePlan:
+    """What a pipeline would do, and why, before it does anything."""
+
+    mode: Mode
+    targets: tuple[tuple[str, Targets], ...]
+    """For each artifact, by its image's name, the platforms to build for."""
+    build: BuildPlan | None
+    """None: the pipeline has no tag, so nothing can be built yet."""
+    cluster: Cluster | None = None
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Everything found on the way, errors first, each once."""
+        found = [
+            *(self.cluster.findings if self.cluster else ()),
+            *(finding for _, targets in self.targets for finding in targets.findings),
+            *(self.build.findings if self.build else ()),
+        ]
+        return tuple(worst_first(dict.fromkeys(found)))
+
+    def explain(self) -> str:
+        """The plan for a person: the cluster, the platforms of each artifact with the reasons, the builds, the findings."""
+        lines = [f"mode: {self.mode.value}"]
+        if self.cluster is not None:
+            lines += ["", attrs.evolve(self.cluster, findings=()).explain()]
+        lines.append("")
+        for image, targets in self.targets:
+            names = "the builder's default" if targets.platforms is None else str(targets.platforms).replace(",", ", ")
+            lines += [f"{image}: {names}", *(f"  because {reason}" for reason in targets.reasons)]
+        lines.append("")
+        if self.build is None:
+            lines.append("no tag is given: nothing can be built yet")
+        else:
+            lines.append(attrs.evolve(self.build, findings=()).explain())
+        if self.findings:
+            lines += ["", *map(str, self.findings)]
+        return "\n".join(lines)
+
+
+class Pipeline:
+    """Plans, builds and renders some artifacts and the manifests that use them.
+
+    Args:
+        artifacts: One or several.
+        manifests: Files to render; of a folder its ``.yaml``, ``.yml`` and ``.json`` files.
+        cluster: Where it will run, as a ``ClusterInspector`` read it; None: not known.
+        sink: Where images go; None: a registry, below ``default_repo``.
+        default_repo: ``HOST[:PORT]/path`` for names without a registry.
+        tag: The tag of every image; needed to build.
+        requested: The platforms that somebody asked for; None: nobody did.
+        renderer: Keyword arguments for :class:`~archkit.AffinityRenderer`, such as ``{"affinity": "always"}``.
+        cancel: Set it to stop a build.
+        on_event: Told of every step.
+    """
+
+    def __init__(
+        self,
+        artifacts: Artifact | Iterable[Artifact],
+        *,
+        manifests: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] = (),
+        cluster: Cluster | None = None,
+        sink: Sink | None = None,
+        default_repo: str | None = None,
+        tag: str | None = None,
+        requested: PlatformSet | str | Iterable[Platform | str] | None = None,
+        renderer: Mapping[str, object] = {},
+        cancel: threading.Event | None = None,
+        on_event: Listener | None = None,
+    ) -> None:
+        self.artifacts = (artifacts,) if isinstance(artifacts, Artifact) else tuple(artifacts)
+        self.manifests = _paths(manifests)
+        self.cluster = cluster
+        self.sink: Sink = _sink(sink, default_repo)
+        self.tag = tag
+        self.requested = None if requested is None else PlatformSet.parse(requested)
+        self.renderer = dict(renderer)
+        self._cancel, self._on_event = cancel, on_event
+        self._mode: Mode | None = None
+        self._result: BuildResult | None = None
+
+    def plan(self, mode: Mode = Mode.RUN) -> PipelinePlan:
+        """What would be built and why; everything that can be refused is refused here.
+
+        A later :meth:`build` without a mode builds what was planned last.
+
+        Raises:
+            TargetsError, BuildError, ReferenceSyntaxError, RegistryError: As :func:`archkit.build`.
+        """
+        with self._session() as session:
+            planned = self._plan(session, mode)
+        self._mode = mode
+        return planned
+
+    def build(self, mode: Mode | None = None) -> BuildResult:
+        """Build every artifact, verify, and move the tags.
+
+        Args:
+            mode: What the build is for; None: as the last :meth:`plan`, without one ``Mode.BUILD``.
+
+        Raises:
+            BuildError: There is no tag, or as :func:`archkit.build`.
+            TargetsError, RegistryError, CancelledError: As :func:`archkit.build`.
+        """
+        with self._session() as session:
+            planned = self._plan(session, mode or self._mode or Mode.BUILD)
+            if planned.build is None:
+                raise BuildError(
+                    ", ".join(artifact.image for artifact in self.artifacts), "no tag is given", "", "give the pipeline a `tag`"
+                )
+            self._result = session.run(planned.build, self.artifacts)
+        return self._result
+
+    def render(self, result: BuildResult | str | os.PathLike[str] | None = None) -> dict[Path, Rendering]:
+        """The manifests with the built images pinned and affinity added; nothing is written.
+
+        Args:
+            result: What was built, or the path of a build-output file; None: what this object built last.
+
+        Returns:
+            One rendering per manifest file, in the order of the files.
+
+        Raises:
+            BuildError: Nothing was built, or the build-output file cannot be read.
+            ManifestSyntaxError: A manifest cannot be read.
+        """
+        from archkit.rendering import AffinityRenderer  # YAML: only when manifests are rendered
+
+        builds = self._built() if result is None else result if isinstance(result, BuildResult) else _read_result(Path(result))
+        options: dict[str, object] = {"builds": builds, "cluster": self.cluster, **self.renderer}
+        return AffinityRenderer(**options).render_files(self._manifest_files())  # type: ignore[arg-type]  # the caller's own keywords
+
+    def _built(self) -> BuildResult:
+        if self._result is None:
+            raise BuildError("the artifacts", "nothing has been built yet", "", "call build() first, or pass a build-output file")
+        return self._result
+
+    def _session(self) -> contextlib.AbstractContextManager[BuildSession]:
+        return BuildSession.open(self.sink, cancel=self._cancel, on_event=self._on_event)
+
+    def _plan(self, session: BuildSession, mode: Mode) -> PipelinePlan:
+        supported = [session.supported(artifact) for artifact in self.artifacts]
+        targets = self._targets(supported, mode)
+        build = None if self.tag is None else session.plan(self.artifacts, targets, tag=self.tag)
+        names = tuple((artifact.image, one) for artifact, one in zip(self.artifacts, targets, strict=True))
+        return PipelinePlan(mode, names, build, self.cluster)
+
+    def _targets(self, supported: Sequence[PlatformSet | None], mode: Mode) -> list[Targets]:
+        """The targets of each artifact; in a mode of one platform the same one for all, where they have any in common."""
+        holds = can_hold_index(self.sink)
+
+        def resolve(able: PlatformSet | None) -> Targets:
+            return resolve_targets(requested=self.requested, supported=able, cluster=self.cluster, mode=mode, can_hold_index=holds)
+
+        if mode.one_platform:
+            common = PlatformSet.ALL
+            for able in supported:
+                common &= able if able is not None else PlatformSet.ALL
+            if common:
+                shared = resolve(common)
+                return [narrow_targets(shared, mode=mode) for _ in supported]
+        return [resolve(able) for able in supported]
+
+    def _manifest_files(self) -> list[Path]:
+        files: list[Path] = []
+        for path in self.manifests:
+            if path.is_dir():
+                files += sorted(file for file in path.iterdir() if file.suffix in _MANIFEST_SUFFIXES and file.is_file())
+            else:
+                files.append(path)
+        return files
+
+
+def _paths(manifests: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> tuple[Path, ...]:
+
+    return (Path(manifests),) if isinstance(manifests, (str, os.PathLike)) else tuple(map(Path, manifests))
+
+
+def _sink(sink: Sink | None, default_repo: str | None) -> Sink:
+    if sink is None:
+        return RegistrySink(default_repo)
+    if default_repo is None:
+        return sink
+    if isinstance(sink, RegistrySink) and sink.default_repo in {None, default_repo}:
+        return RegistrySink(default_repo)
+    raise BuildError("the artifacts", f"default_repo {default_repo} does not go with {sink}", "", "give one of them")
+
+
+def _read_result(path: Path) -> BuildResult:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise BuildError(str(path), f"the build-output file cannot be read: {error.strerror or error}") from error
+    return BuildResult.from_json(content)
