@@ -73,9 +73,10 @@ def bootstrapped_python() -> str:
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     marker, content = folder / "archkit-ready", f"{NOX}\n{sys.version}\n"
     if not (python.exists() and marker.is_file() and marker.read_text(encoding="utf-8") == content):
+        commands = environment_commands(str(folder), str(python))
         print(f"archkit: making {folder} with nox in it, once", file=sys.stderr, flush=True)
         shutil.rmtree(str(folder), ignore_errors=True)
-        for command in environment_commands(str(folder), str(python)):
+        for command in commands:
             if subprocess.call(command) != 0:
                 sys.exit(complain(f"archkit: this failed, see above: {' '.join(command)}"))
         marker.write_text(content, encoding="utf-8")
