@@ -106,7 +106,7 @@ class Cluster:
             groups.setdefault(str(node.platform or "unknown"), []).append(node)
         for name in sorted(groups):
             nodes = groups[name]
-            taints = sorted({str(taint) for node in nodes for taint in node.taints if taint.repels and not node.control_plane})
+            taints = sorted({str(taint) for node in nodes for taint in node.taints if _worth_telling(node, taint)})
             counts = (
                 len(nodes),
                 sum(node.ready and not node.cordoned for node in nodes),
@@ -168,6 +168,11 @@ class Cluster:
             )
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise NodeListError("recorded cluster", f"not what Cluster.to_json() writes: {type(error).__name__}: {error}") from error
+
+
+def _worth_telling(node: Node, taint: Taint) -> bool:
+    """Whether a taint says more than the table's own columns do."""
+    return taint.repels and not node.control_plane and taint.key != "node.kubernetes.io/unschedulable"
 
 
 def _node_fields(node: Node) -> dict[str, Any]:

@@ -72,7 +72,9 @@ def plan_build(
         requests = tuple(
             (PlatformSet([one]), _child_reference(abilities, target, one, tagged=tagged, single=len(chosen) == 1)) for one in chosen
         )
-        if len(chosen) > 1:
+        if len(chosen) == 1:
+            why.append(f"{builder} is called once")
+        else:
             order = "at the same time" if abilities.parallel else "one after the other"
             why.append(f"{builder} builds one platform at a time ({order}); archkit stitches them under {target.tag}")
     if tagged:
