@@ -99,16 +99,18 @@ _MACHINES = {
 """What ``uname -m`` and Windows call a CPU, where parsing does not already know the name."""
 
 _TOKEN = re.compile(r"[A-Za-z0-9_.-]+")
-_OS_PART = re.compile(r"([A-Za-z0-9_.-]+)(?:\(([^()/]*)\))?")
-_QUOTED = re.compile(r"%([0-9A-Fa-f]{2})")
-_SPECIAL = re.compile(r"[%+()/,\s]")
+_OS_PART = re.compile(r"([A-Za-z0-9_-]+)(?:\(([A-Za-z0-9_.%-]*)((?:\+[A-Za-z0-9_.%-]+)*)\))?")
+_QUOTED = re.compile(rb"%([0-9A-Fa-f]{2})")
+_NOT_QUOTED = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_SPECIAL = re.compile(r"[^A-Za-z0-9_.-]")
 _NOT_IN_TAG = re.compile(r"[^A-Za-z0-9_.-]+")
-_OSVER = re.compile(r",osver(?:sion)?=([^,]*)")
+_VERSION_BEHIND = re.compile(r"(?::|,osver(?:sion)?=)([A-Za-z0-9_.-]+)$")
 
+_UNMATCHED_FEATURE = "win32k"
+"""A feature that old Windows images name and no matching looks at (containerd ``windowsStripFeaturesMatcher``)."""
 _STRICT_HOST_BUILD = 20348
 """First Windows build whose hosts run containers of an older build (containerd ``platform_windows_compat.go``)."""
 _WINDOWS_LTSC_BUILDS = (20348, 26100)
-_WINDOWS_PARTS = 3
 
 
 def _canonical_arch(arch: str, variant: str) -> tuple[str, str]:
@@ -120,7 +122,7 @@ def _canonical_arch(arch: str, variant: str) -> tuple[str, str]:
     if arch == "amd64" and variant == "v1":
         variant = ""
     elif arch == "arm64":
-        variant = {"8": "", "v8": "", "v8.0": "", "8.0": "", "9": "v9", "9.0": "v9", "v9.0": "v9"}.get(variant, variant)
+        variant = {"8": "", "v8": "", "v8.0": "", "9": "v9", "9.0": "v9", "v9.0": "v9"}.get(variant, variant)
     elif arch == "arm":
         variant = {"": "v7", "5": "v5", "6": "v6", "7": "v7", "8": "v8"}.get(variant, variant)
     return arch, variant
@@ -131,7 +133,9 @@ def _quote(text: str) -> str:
 
 
 def _unquote(text: str) -> str:
-    return _QUOTED.sub(lambda found: chr(int(found.group(1), 16)), text)
+    if _NOT_QUOTED.search(text):
+        raise ValueError("% without two hexadecimal digits behind it")
+    return _QUOTED.sub(lambda found: bytes([int(found.group(1), 16)]), text.encode()).decode()
 
 
 def _features(features: Iterable[str]) -> tuple[str, ...]:
@@ -191,18 +195,18 @@ class Platform:
                 CPUs; says which one was probably meant.
         """
         stripped = text.strip()
-        body, version = stripped, ""
-        features: list[str] = []
-        if found := _OSVER.search(body):
-            body, version = body[: found.start()] + body[found.end() :], found.group(1)
-        parts = body.split("/")
-        if len(parts) > 1 and ":" in parts[-1]:
-            parts[-1], _, version = parts[-1].partition(":")
+        behind = _VERSION_BEHIND.search(stripped)
+        version = behind.group(1) if behind else ""
+        parts = (stripped[: behind.start()] if behind else stripped).split("/")
         os_part = _OS_PART.fullmatch(parts[0])
         if os_part is None or len(parts) > 3 or not all(_TOKEN.fullmatch(part) for part in parts[1:]):
             raise PlatformSyntaxError(text, _shape_reason(stripped), _suggestion(stripped))
-        if os_part.group(2) is not None:
-            version, *features = (_unquote(piece) for piece in os_part.group(2).split("+"))
+        if version and os_part.group(2):
+            raise PlatformSyntaxError(text, "two versions of the operating system")
+        try:
+            version, *features = (_unquote(piece) for piece in f"{os_part.group(2) or version}{os_part.group(3) or ''}".split("+"))
+        except ValueError as error:
+            raise PlatformSyntaxError(text, f"the version or a feature of the operating system is badly quoted: {error}") from None
         parts[0] = os_part.group(1)
         if len(parts) == 1:
             return cls._parse_lone(text, parts[0], version)
@@ -307,7 +311,8 @@ class Platform:
         Source: containerd ``platforms.Only`` (``compare.go``) and, for Windows, Microsoft's version compatibility of
         containers as containerd reads it (``platform_windows_compat.go``).
         """
-        if self.os != node.os or not set(self.os_features) <= set(node.os_features or self.os_features):
+        features = set(self.os_features) - {_UNMATCHED_FEATURE}
+        if self.os != node.os or not features <= set(node.os_features or features):  # a node that names none may have any
             return False
         if self.os == "windows" and not _windows_version_runs(self.os_version, node.os_version):
             return False
@@ -323,43 +328,47 @@ class Platform:
         return f"Platform({str(self)!r})"
 
 
-def _version_number(variant: str) -> tuple[int, int] | None:
-    """``v8.2`` as (8, 2); None for a variant that is no number."""
-    found = re.fullmatch(r"v(\d+)(?:\.(\d+))?", variant)
-    return (int(found.group(1)), int(found.group(2) or 0)) if found else None
-
-
 def _runnable(arch: str, variant: str) -> set[tuple[str, str]]:
     """CPU and variant of every image that a CPU runs, itself included (containerd ``platformVector``)."""
     runnable = {(arch, variant)}
     if arch == "amd64":
-        highest, _ = _version_number(variant) or (1, 0)
-        runnable |= {("amd64", "" if n == 1 else f"v{n}") for n in range(1, highest + 1)} | {("386", "")}
+        runnable |= {_canonical_arch("amd64", f"v{n}") for n in range(1, _generation(variant))} | {("386", "")}
     elif arch == "arm":
-        highest, _ = _version_number(variant) or (0, 0)
-        runnable |= {("arm", f"v{n}") for n in range(5, highest + 1)}
-    elif arch == "arm64":
-        major, minor = _version_number(variant) or (8, 0)
-        minors = {8: minor if major == 8 else minor + 5, 9: minor if major == 9 else -1}  # v9.0 contains v8.5
-        for generation, last in minors.items():
-            runnable |= {_canonical_arch("arm64", f"v{generation}.{n}" if n else f"v{generation}") for n in range(last + 1)}
+        runnable |= {("arm", f"v{n}") for n in range(5, _generation(variant))}
+    elif arch == "arm64" and (found := re.fullmatch(r"v([89])(?:\.(\d+))?", variant or "v8")):
+        last = {found.group(1): int(found.group(2) or 0)}
+        if "9" in last:
+            last["8"] = min(last["9"] + 5, 9)  # v9.0 is v8.5 and more; the eighth generation ends with v8.9
+        runnable |= {_canonical_arch("arm64", f"v{major}.{n}" if n else f"v{major}") for major in last for n in range(last[major] + 1)}
         runnable |= {("arm", f"v{n}") for n in range(5, 9)}
     return runnable
 
 
+def _generation(variant: str) -> int:
+    """``v7`` as 7; 0 for a variant that is no number."""
+    number = variant.removeprefix("v")
+    return int(number) if number.isdecimal() else 0
+
+
 def _windows_version_runs(image: str, host: str) -> bool:
-    image_parts, host_parts = image.split("."), host.split(".")
-    if len(image_parts) < _WINDOWS_PARTS or len(host_parts) < _WINDOWS_PARTS:
+    """A version that is not there fits every other, and so does every image on a host whose version cannot be read."""
+    host_version = _windows_version(host)
+    if not image or not any(host_version):
         return True
-    if image_parts[:2] != host_parts[:2]:
+    image_version = _windows_version(image)
+    if image_version[:2] != host_version[:2]:
         return False
-    if not (image_parts[2].isdigit() and host_parts[2].isdigit()):
-        return image_parts[2] == host_parts[2]
-    image_build, host_build = int(image_parts[2]), int(host_parts[2])
+    image_build, host_build = image_version[2], host_version[2]
     if host_build < _STRICT_HOST_BUILD:
         return image_build == host_build
     oldest = max((build for build in _WINDOWS_LTSC_BUILDS if build < host_build), default=_STRICT_HOST_BUILD)
     return oldest <= image_build <= host_build
+
+
+def _windows_version(text: str) -> tuple[int, int, int]:
+    """Major, minor and build; zeros where the text does not start with three numbers."""
+    found = re.match(r"(\d+)\.(\d+)\.(\d+)(?:\.|$)", text, re.ASCII)
+    return (int(found.group(1)), int(found.group(2)), int(found.group(3))) if found else (0, 0, 0)
 
 
 def _shape_reason(text: str) -> str:
