@@ -1,0 +1,288 @@
+"""HTTP over urllib3, of which this is the only importer: kept-alive connections, limits, redirects, retries."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import urljoin, urlsplit
+
+import attrs
+
+from archkit.ports.http import HttpRequest, HttpResponse, Retries, StreamedResponse, TransportError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
+
+    import urllib3
+    from typing_extensions import Self
+
+    from archkit.ports.http import HttpClient
+
+_PIECE = 256 * 1024
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_MAX_REDIRECTS = 5
+_FOR_ONE_HOST = frozenset({"authorization", "cookie", "proxy-authorization"})
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_NO_PIECES: tuple[bytes, ...] = ()
+_T = TypeVar("_T")
+
+
+class UrllibHttpClient:
+    """Sends requests over kept-alive connections; thread-safe.
+
+    Args:
+        timeout: Seconds to wait for a connection, and for each piece of an answer.
+        retries: When a request is sent again.
+        connections: How many idle connections are kept per host.
+        sleep: Waits that many seconds between attempts.
+    """
+
+    def __init__(
+        self,
+        *,
+        timeout: float = 30.0,
+        retries: Retries | None = None,
+        connections: int = 8,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
+        self._timeout = timeout
+        self._retries = retries or Retries()
+        self._connections = connections
+        self._sleep = sleep
+        self._lock = threading.Lock()
+        self._manager: urllib3.PoolManager | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the idle connections. A later request opens new ones."""
+        with self._lock:
+            manager, self._manager = self._manager, None
+        if manager is not None:
+            manager.clear()
+
+    def send(self, request: HttpRequest, *, limit: int, error_limit: int) -> HttpResponse:
+        """See :meth:`archkit.ports.http.HttpClient.send`."""
+
+        def once() -> HttpResponse:
+            answer, url = self._follow(request)
+            return _head(answer, url, _body(request, answer, limit, error_limit, self._timeout))
+
+        return self._retried(request, once, _same)
+
+    def stream(self, request: HttpRequest, *, error_limit: int) -> StreamedResponse:
+        """See :meth:`archkit.ports.http.HttpClient.stream`."""
+
+        def once() -> StreamedResponse:
+            answer, url = self._follow(request)
+            if answer.status >= 300:
+                return StreamedResponse(
+                    _head(answer, url, _body(request, answer, error_limit, error_limit, self._timeout)), iter(_NO_PIECES)
+                )
+            return StreamedResponse(_head(answer, url, b""), _pieces(request, answer, self._timeout))
+
+        return self._retried(request, once, lambda streamed: streamed.head)
+
+    def _retried(self, request: HttpRequest, once: Callable[[], _T], head_of: Callable[[_T], HttpResponse]) -> _T:
+        sent = 0
+        while True:
+            sent += 1
+            jitter = random.random()  # noqa: S311 - spreads clients in time, hides nothing
+            try:
+                result = once()
+            except TransportError as error:
+                wait = self._retries.wait(sent, jitter) if error.transient and request.may_repeat else None
+                if wait is None:
+                    raise
+            else:
+                head = head_of(result)
+                retry_after = _seconds(head.headers.get("retry-after"))
+                wait = self._retries.wait_for(request, head, sent, retry_after=retry_after, jitter=jitter)
+                if wait is None:
+                    return result
+            self._sleep(wait)
+
+    def _follow(self, request: HttpRequest) -> tuple[urllib3.BaseHTTPResponse, str]:
+        for _ in range(_MAX_REDIRECTS + 1):
+            answer = self._once(request)
+            location = answer.headers.get("location")
+            if answer.status not in _REDIRECTS or request.method not in {"GET", "HEAD"} or not location:
+                return answer, request.url
+            with _translated(self._timeout):
+                answer.drain_conn()
+            request = _redirected(request, location)
+        raise TransportError(f"more than {_MAX_REDIRECTS} redirects, the last to {_without_query(request.url)}", transient=False)
+
+    def _once(self, request: HttpRequest) -> urllib3.BaseHTTPResponse:
+        import urllib3  # tens of milliseconds: only when something is sent
+
+        with self._lock:
+            if self._manager is None:
+                self._manager = urllib3.PoolManager(maxsize=self._connections, retries=False)
+            manager = self._manager
+        body = request.body
+        source = None if body is None or isinstance(body, bytes) else _Source(body)
+        try:
+            with _translated(self._timeout):
+                return manager.request(
+                    request.method,
+                    request.url,
+                    body=body if source is None else source,
+                    headers={"Accept-Encoding": "identity", **request.headers},
+                    redirect=False,
+                    retries=False,
+                    preload_content=False,
+                    decode_content=False,
+                    timeout=urllib3.Timeout(connect=self._timeout, read=self._timeout),
+                )
+        except TransportError:
+            if source is not None and source.error is not None:  # the body's own failure, which urllib3 takes for the connection's
+                raise source.error from None
+            raise
+
+
+class _Source:
+    """A body that is sent as it comes; remembers what went wrong in it."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self.error: Exception | None = None
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        try:
+            return next(self._pieces)
+        except StopIteration:
+            raise
+        except Exception as error:
+            self.error = error
+            raise
+
+
+def _same(response: HttpResponse) -> HttpResponse:
+    return response
+
+
+def _head(answer: urllib3.BaseHTTPResponse, url: str, body: bytes) -> HttpResponse:
+    return HttpResponse(answer.status, dict(answer.headers.itermerged()), body, url)
+
+
+def _body(request: HttpRequest, answer: urllib3.BaseHTTPResponse, limit: int, error_limit: int, timeout: float) -> bytes:
+    failed = answer.status >= 400
+    most = error_limit if failed else limit
+    pieces: list[bytes] = []
+    size = 0
+    for piece in _pieces(request, answer, timeout):
+        pieces.append(piece)
+        size += len(piece)
+        if size > most:
+            answer.close()
+            if failed:
+                break
+            raise TransportError(f"the answer is longer than the limit of {most} bytes", transient=False)
+    return b"".join(pieces)[:most]
+
+
+def _pieces(request: HttpRequest, answer: urllib3.BaseHTTPResponse, timeout: float) -> Iterator[bytes]:
+    complete = False
+    # http.client takes a head that breaks off for a whole one, so the length may be missing because of that.
+    framed = "content-length" in answer.headers or "transfer-encoding" in answer.headers
+    cut = request.method == "GET" and answer.status == 200 and not framed
+    try:
+        with _translated(timeout):
+            for piece in answer.stream(_PIECE, decode_content=False):
+                cut = False
+                yield piece
+        if cut:
+            raise TransportError("the answer broke off before its body")
+        complete = True
+    finally:
+        if complete:
+            answer.release_conn()
+        else:
+            answer.close()  # what is left of the body must not be read as the next answer
+
+
+def _redirected(request: HttpRequest, location: str) -> HttpRequest:
+    url = urljoin(request.url, location)
+    before, after = urlsplit(request.url), urlsplit(url)
+    if after.scheme not in _DEFAULT_PORTS or (before.scheme == "https" and after.scheme == "http"):
+        raise TransportError(f"redirected from {before.scheme} to {_without_query(url)}, which is refused", transient=False)
+    same_host = _origin(request.url) == _origin(url)
+    headers = {name: value for name, value in request.headers.items() if same_host or name.lower() not in _FOR_ONE_HOST}
+    return attrs.evolve(request, url=url, headers=headers)
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or _DEFAULT_PORTS.get(parts.scheme)
+
+
+def _without_query(url: str) -> str:
+    """The URL as messages may show it: signatures and tokens stand in the query."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    """What Retry-After asks for: seconds or a date (RFC 9110, 10.2.3)."""
+    if not retry_after:
+        return None
+    if retry_after.strip().isdigit():
+        return float(retry_after)
+    from email.utils import parsedate_to_datetime
+
+    try:
+        return max(0.0, parsedate_to_datetime(retry_after).timestamp() - time.time())
+    except (ValueError, OverflowError):
+        return None
+
+
+@contextmanager
+def _translated(timeout: float) -> Generator[None, None, None]:
+    """Re-raises what urllib3 and the sockets below it raise as the port's error."""
+    from urllib3 import exceptions
+
+    try:
+        yield
+    except (exceptions.HTTPError, OSError) as error:
+        transient = not isinstance(error, (exceptions.SSLError, exceptions.LocationValueError))
+        raise TransportError(_reason(error, timeout), transient) from error
+
+
+def _reason(error: Exception, timeout: float) -> str:
+    from urllib3 import exceptions
+
+    cause = error.__cause__
+    match error:
+        case exceptions.NameResolutionError():
+            return "the host name cannot be resolved"
+        case exceptions.NewConnectionError():
+            return f"no connection: {(isinstance(cause, OSError) and cause.strerror) or error}"
+        case exceptions.ConnectTimeoutError():  # the two above derive from it
+            return f"no connection within {timeout:g} s"
+        case exceptions.ReadTimeoutError():
+            return f"no answer within {timeout:g} s"
+        case exceptions.SSLError():
+            return f"no secure connection: {error}"
+        case exceptions.IncompleteRead():
+            return f"the answer broke off after {error.partial} of {error.partial + (error.expected or 0)} bytes"
+        case exceptions.ProtocolError() if isinstance(cause := error.args[-1], exceptions.IncompleteRead):
+            return _reason(cause, timeout)
+        case exceptions.ProtocolError():
+            return f"the connection broke: {error.args[-1]}"
+        case _:
+            return str(error) or type(error).__name__
+
+
+if TYPE_CHECKING:
+    _conforms: type[HttpClient] = UrllibHttpClient

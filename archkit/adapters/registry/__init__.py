@@ -1,0 +1,11 @@
+"""Registries, over the OCI distribution API.
+
+``client`` asks and stores; ``answers`` reads what a registry says, errors included; ``endpoints`` knows where a registry
+is; ``limits`` how much is read. HTTP itself is ``archkit.adapters.http``.
+"""
+
+from archkit.adapters.registry.client import RegistryClient as RegistryClient
+from archkit.adapters.registry.limits import Limits as Limits
+from archkit.ports.http import Retries as Retries
+
+__all__ = ["Limits", "RegistryClient", "Retries"]

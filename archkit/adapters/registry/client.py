@@ -1,0 +1,354 @@
+"""RegistryClient."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode, urlsplit
+
+from archkit.adapters.content import as_reference, check, checked, find_platforms, read_manifest
+from archkit.adapters.http import UrllibHttpClient
+from archkit.adapters.registry.answers import closing_url, described, next_page, refused, session_url
+from archkit.adapters.registry.endpoints import base_url, is_loopback
+from archkit.adapters.registry.limits import Limits
+from archkit.errors import RegistryError
+from archkit.model.oci import READABLE_TYPES, Descriptor
+from archkit.model.reference import Digest
+from archkit.ports.http import HttpRequest, HttpResponse, Retries, TransportError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+
+    from typing_extensions import Self
+
+    from archkit.model.oci import RawManifest
+    from archkit.model.platform_set import PlatformSet
+    from archkit.model.reference import ImageReference
+    from archkit.ports.http import HttpClient
+    from archkit.ports.registry import ImageStore
+
+_ACCEPT = {"Accept": ", ".join(READABLE_TYPES)}  # a registry answers 404 for an index when its type is not listed
+_TAGS_PER_PAGE = 1000  # ECR refuses more
+_STORED = frozenset({200, 201, 202})
+_NOT_MOUNTED = frozenset({400, 401, 403, 404, 405})
+_NOT_DELETED = frozenset({400, 404, 405})
+_RESTART = frozenset({404, 500, 502, 503, 504})  # of an upload: the session is gone, or its end is not known
+_DEFAULT_RETRIES = Retries()
+_DEFAULT_LIMITS = Limits()
+
+
+class RegistryClient:
+    """Every registry that speaks the OCI distribution API; thread-safe, connections kept alive.
+
+    A registry on this machine is spoken to in plain HTTP, any other in HTTPS unless it is named. A reference is an
+    :class:`~archkit.ImageReference` or the text of a full one; its digest wins over its tag.
+
+    Args:
+        plain_http: Hosts (with port) that speak plain HTTP though they are not on this machine.
+        timeout: Seconds to wait for a connection, and for each piece of an answer.
+        retries: When a request is sent again.
+        limits: How much of an answer is read.
+        http: What sends the requests; ``timeout`` and ``retries`` are its own business then.
+
+    Raises:
+        RegistryError: From every method: the registry cannot be reached, refuses, or answers with something wrong.
+        ReferenceSyntaxError: From every method: a text is no reference or no digest.
+    """
+
+    def __init__(
+        self,
+        *,
+        plain_http: Collection[str] = (),
+        timeout: float = 30.0,
+        retries: Retries = _DEFAULT_RETRIES,
+        limits: Limits = _DEFAULT_LIMITS,
+        http: HttpClient | None = None,
+    ) -> None:
+        self._plain_http = frozenset([plain_http] if isinstance(plain_http, str) else plain_http)
+        self._limits = limits
+        self._sessions = retries.attempts
+        self._http: HttpClient = http or UrllibHttpClient(timeout=timeout, retries=retries)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    # ---- manifests ----------------------------------------------------------------------------------------------
+
+    def manifest(self, reference: ImageReference | str) -> RawManifest:
+        """The manifest or index under a tag or digest: exact bytes, digest verified. One request."""
+        ref = as_reference(reference)
+        response = self._send("GET", ref, f"manifests/{_identity(ref)}", limit=self._limits.manifest, headers=_ACCEPT)
+        if response.status != 200:
+            raise refused(str(ref), response)
+        return read_manifest(response.body, response.headers.get("content-type", ""), digest=ref.digest, name=str(ref))
+
+    def head(self, reference: ImageReference | str) -> Descriptor | None:
+        """Type, digest and size of what stands under a tag or digest; None when nothing does.
+
+        One request; two where the registry leaves something out.
+        """
+        ref = as_reference(reference)
+        response = self._send("HEAD", ref, f"manifests/{_identity(ref)}", limit=0, headers=_ACCEPT)
+        if response.status == 404:
+            return None
+        if response.status not in {200, 405}:
+            raise refused(str(ref), response)
+        found = described(response) if response.status == 200 else None
+        if found is None or (ref.digest is not None and found.digest != ref.digest):  # the whole manifest settles it
+            try:
+                return self.manifest(ref).descriptor
+            except RegistryError as error:
+                if error.status == 404:
+                    return None
+                raise
+        return found
+
+    def put_manifest(self, reference: ImageReference | str, manifest: RawManifest) -> Descriptor:
+        """Store these exact bytes under the reference's tag, or by digest where it has none. One request."""
+        ref = as_reference(reference)
+        made = read_manifest(manifest.content, manifest.media_type, digest=ref.digest, name=str(ref)).descriptor
+        if made.size > self._limits.manifest:
+            raise RegistryError(str(ref), f"the manifest has {made.size} bytes, more than the limit of {self._limits.manifest}")
+        response = self._send(
+            "PUT",
+            ref,
+            f"manifests/{ref.tag or ref.digest or made.digest}",
+            headers={"Content-Type": made.media_type},
+            body=manifest.content,
+        )
+        if response.status not in _STORED:
+            raise refused(str(ref), response)
+        stored = response.headers.get("docker-content-digest", made.digest)
+        if stored != made.digest and (ref.digest is None or stored != ref.digest):
+            raise RegistryError(str(ref), f"the registry says that it stored {stored}, but {made.digest} was sent", response.status)
+        return made
+
+    # ---- blobs --------------------------------------------------------------------------------------------------
+
+    def blob(self, reference: ImageReference | str, digest: Digest | str, *, limit: int | None = None) -> bytes:
+        """A whole blob, digest verified, of at most ``limit`` bytes (None: ``limits.config``). One request."""
+        ref, digest = as_reference(reference), Digest(digest)
+        name = f"{ref.name}@{digest}"
+        response = self._send("GET", ref, f"blobs/{digest}", limit=self._limits.config if limit is None else limit, name=name)
+        if response.status != 200:
+            raise refused(name, response)
+        check(response.body, digest, None, name=name)
+        return response.body
+
+    def stream_blob(self, reference: ImageReference | str, digest: Digest | str) -> Iterator[bytes]:
+        """A blob in pieces, in flat memory; the last piece comes only when the digest is right. One request."""
+        ref, digest = as_reference(reference), Digest(digest)
+        name = f"{ref.name}@{digest}"
+        request = HttpRequest("GET", self._url(ref, f"blobs/{digest}"))
+        try:
+            streamed = self._http.stream(request, error_limit=self._limits.error_body)
+        except TransportError as error:
+            raise self._unreachable(name, ref, error) from error
+        if streamed.head.status != 200:
+            raise refused(name, streamed.head)
+        return checked(self._pieces(streamed.pieces, name, ref), digest, None, name=name, limit=self._limits.blob)
+
+    def _pieces(self, pieces: Iterator[bytes], name: str, ref: ImageReference) -> Iterator[bytes]:
+        try:
+            yield from pieces
+        except TransportError as error:
+            raise self._unreachable(name, ref, error) from error
+
+    def has_blob(self, reference: ImageReference | str, digest: Digest | str) -> bool:
+        """Whether the repository holds this blob. One request."""
+        ref, digest = as_reference(reference), Digest(digest)
+        name = f"{ref.name}@{digest}"
+        response = self._send("HEAD", ref, f"blobs/{digest}", limit=0, name=name)
+        if response.status not in {200, 404}:
+            raise refused(name, response)
+        return response.status == 200
+
+    def put_blob(self, reference: ImageReference | str, content: bytes | Iterator[bytes], *, digest: Digest | str, size: int) -> None:
+        """Store a blob of ``size`` bytes; one request when the repository has it already, else three.
+
+        An upload that breaks off is begun again where ``content`` is bytes; an iterator is sent once.
+        """
+        ref, digest = as_reference(reference), Digest(digest)
+        name = f"{ref.name}@{digest}"
+        if isinstance(content, bytes):
+            check(content, digest, size, name=name)
+        if self.has_blob(ref, digest):
+            return
+        last = RegistryError(name, "the upload did not end")
+        for _ in range(self._sessions if isinstance(content, bytes) else 1):
+            try:
+                response = self._upload(ref, content, digest, size, name)
+            except TransportError as error:
+                last = self._unreachable(name, ref, error)
+                last.__cause__ = error
+            else:
+                if response.status in {200, 201, 204}:
+                    self._check_stored(response, digest, name)
+                    return
+                last = refused(name, response)
+                if response.status not in _RESTART:
+                    raise last
+            if self.has_blob(ref, digest):  # the blob arrived, only the answer did not
+                return
+        raise last
+
+    def _upload(self, ref: ImageReference, content: bytes | Iterator[bytes], digest: Digest, size: int, name: str) -> HttpResponse:
+        """One upload session: opened, filled and closed, or cancelled. The answer of the last request."""
+        # A session that nobody fills expires, so opening one may be repeated.
+        opened = self._send("POST", ref, "blobs/uploads/", headers={"Content-Length": "0"}, body=b"", repeatable=True, name=name)
+        if opened.status != 202:
+            raise refused(name, opened)
+        session = session_url(opened)
+        if session is None:
+            raise RegistryError(name, "the registry opened an upload without saying where", opened.status)
+        if urlsplit(session).scheme not in {"https", urlsplit(opened.url).scheme}:
+            raise RegistryError(name, "the registry wants the upload over a connection that is not secure", opened.status)
+        headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
+        body = content if isinstance(content, bytes) else checked(content, digest, size, name=name)
+        request = HttpRequest("PUT", closing_url(session, digest), headers, body, repeatable=False)
+        try:
+            return self._http.send(request, limit=self._limits.manifest, error_limit=self._limits.error_body)
+        except Exception:
+            self._cancel(session)
+            raise
+
+    def _check_stored(self, response: HttpResponse, digest: Digest, name: str) -> None:
+        stored = response.headers.get("docker-content-digest", digest)
+        if stored != digest:
+            raise RegistryError(name, f"the registry says that it stored {stored}", response.status)
+
+    def _cancel(self, session: str | None) -> None:
+        """End an upload session without a blob, if the registry lets itself be told; it expires otherwise."""
+        if session is None:
+            return
+        try:
+            self._http.send(
+                HttpRequest("DELETE", session, repeatable=False), limit=self._limits.manifest, error_limit=self._limits.error_body
+            )
+        except TransportError:
+            return
+
+    def mount_blob(self, reference: ImageReference | str, digest: Digest | str, source: ImageReference | str) -> bool:
+        """Make a blob of another repository of the same registry appear here without moving it; False when refused.
+
+        One request (two when the registry opens an upload instead, which is cancelled); none across registries.
+        """
+        ref, origin, digest = as_reference(reference), as_reference(source), Digest(digest)
+        if ref.registry != origin.registry:
+            return False
+        name = f"{ref.name}@{digest}"
+        query = urlencode({"mount": str(digest), "from": origin.repository})
+        headers = {"Content-Length": "0"}
+        response = self._send("POST", ref, f"blobs/uploads/?{query}", headers=headers, body=b"", repeatable=True, name=name)
+        if response.status == 201:
+            return True
+        if response.status == 202:
+            self._cancel(session_url(response))
+            return False
+        if response.status in _NOT_MOUNTED:
+            return False
+        raise refused(name, response)
+
+    # ---- tags ---------------------------------------------------------------------------------------------------
+
+    def tags(self, repository: ImageReference | str) -> Sequence[str]:
+        """The repository's tags, sorted; none when there is no such repository. One request per 1,000 tags."""
+        ref = as_reference(repository)
+        found: set[str] = set()
+        url: str | None = self._url(ref, f"tags/list?n={_TAGS_PER_PAGE}")
+        origin = urlsplit(url)[:2] if url else None
+        for _ in range(self._limits.tag_pages):
+            if url is None:
+                return sorted(found)
+            if urlsplit(url)[:2] != origin:
+                raise RegistryError(ref.name, "the next page of tags is said to be on another host")
+            response = self._exchange(ref.name, ref, HttpRequest("GET", url), self._limits.manifest)
+            if response.status == 404:
+                return sorted(found)
+            if response.status != 200:
+                raise refused(ref.name, response)
+            found.update(_tag_page(response, ref.name))
+            url = next_page(response)
+        raise RegistryError(ref.name, f"the tag list has more than {self._limits.tag_pages} pages", remedy="raise Limits.tag_pages")
+
+    def delete_tag(self, reference: ImageReference | str) -> bool:
+        """Remove the tag and nothing else; False when it is not there or the registry cannot delete by tag.
+
+        Never deletes by digest: that would take the manifest away from every index and tag that names it.
+        """
+        ref = as_reference(reference)
+        if ref.tag is None:
+            raise RegistryError(str(ref), "names no tag, so there is nothing to remove", remedy="write NAME:TAG")
+        response = self._send("DELETE", ref, f"manifests/{ref.tag}")
+        if response.status in _NOT_DELETED:
+            return False
+        if response.status not in {200, 202, 204}:
+            raise refused(str(ref), response)
+        return True
+
+    def platforms(self, reference: ImageReference | str) -> PlatformSet | None:
+        """The image's platforms, from its index or its configuration; None when it is not there.
+
+        One request for an index, two for a plain image.
+        """
+        return find_platforms(self, as_reference(reference))
+
+    # ---- requests -----------------------------------------------------------------------------------------------
+
+    def _url(self, ref: ImageReference, path: str) -> str:
+        return f"{base_url(ref.registry, self._plain_http)}{ref.repository}/{path}"
+
+    def _send(
+        self,
+        method: str,
+        ref: ImageReference,
+        path: str,
+        *,
+        limit: int | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        repeatable: bool | None = None,
+        name: str = "",
+    ) -> HttpResponse:
+        request = HttpRequest(method, self._url(ref, path), headers or {}, body, repeatable)
+        return self._exchange(name or str(ref), ref, request, self._limits.manifest if limit is None else limit)
+
+    def _exchange(self, name: str, ref: ImageReference, request: HttpRequest, limit: int) -> HttpResponse:
+        try:
+            return self._http.send(request, limit=limit, error_limit=self._limits.error_body)
+        except TransportError as error:
+            raise self._unreachable(name, ref, error) from error
+
+    def _unreachable(self, name: str, ref: ImageReference, error: TransportError) -> RegistryError:
+        plain = is_loopback(ref.registry) or ref.registry in self._plain_http
+        remedy = "" if plain or "secure" not in error.reason else f"if {ref.registry} speaks plain HTTP, name it in plain_http"
+        return RegistryError(name, f"{ref.registry}: {error.reason}", remedy=remedy)
+
+
+def _identity(ref: ImageReference) -> str:
+    if ref.digest is None and ref.tag is None:
+        raise RegistryError(str(ref), "names neither a tag nor a digest", remedy="write NAME:TAG or NAME@sha256:DIGEST")
+    return ref.digest or ref.tag or ""
+
+
+def _tag_page(response: HttpResponse, name: str) -> list[str]:
+    try:
+        tags = json.loads(response.body)["tags"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise RegistryError(name, "the answer is no list of tags", response.status) from error
+    if tags is None:  # what Go writes for no tags
+        return []
+    if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
+        raise RegistryError(name, "the answer is no list of tags", response.status)
+    return tags
+
+
+if TYPE_CHECKING:
+    _conforms: type[ImageStore] = RegistryClient

@@ -1,0 +1,34 @@
+"""Where a registry is."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from archkit.model.reference import DOCKER_HUB
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+_DOCKER_HUB_API = "registry-1.docker.io"
+
+
+def is_loopback(registry: str) -> bool:
+    """Whether a registry is on this machine: ``localhost``, 127.0.0.0/8 or ``[::1]``, with any port."""
+    host = urlsplit(f"//{registry}").hostname or ""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def base_url(registry: str, plain_http: Collection[str]) -> str:
+    """The root of a registry's API: plain HTTP on this machine and for hosts named in ``plain_http``, else HTTPS.
+
+    Nothing is probed: a failed TLS handshake per connection would cost more than saying it.
+    """
+    scheme = "http" if is_loopback(registry) or registry in plain_http else "https"
+    return f"{scheme}://{_DOCKER_HUB_API if registry == DOCKER_HUB else registry}/v2/"

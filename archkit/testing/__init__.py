@@ -1,0 +1,17 @@
+"""Kits for tests of code that uses archkit, or of any code that talks to a registry.
+
+``EmbeddedRegistry`` is a real OCI registry in this process, on 127.0.0.1; ``ImageFactory`` makes images of any platform
+in about a millisecond. Both are plain objects: they need no pytest. ``archkit.pytest_plugin`` offers them as fixtures.
+"""
+
+from archkit.testing.embedded_registry import EmbeddedRegistry as EmbeddedRegistry
+from archkit.testing.exchanges import Exchange as Exchange
+from archkit.testing.exchanges import ExchangeLog as ExchangeLog
+from archkit.testing.faults import Fault as Fault
+from archkit.testing.faults import FaultRule as FaultRule
+from archkit.testing.images import ImageContent as ImageContent
+from archkit.testing.images import ImageFactory as ImageFactory
+from archkit.testing.messages import Request as Request
+from archkit.testing.messages import Response as Response
+
+__all__ = ["EmbeddedRegistry", "Exchange", "ExchangeLog", "Fault", "FaultRule", "ImageContent", "ImageFactory", "Request", "Response"]

@@ -1,0 +1,180 @@
+"""EmbeddedRegistry."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from archkit.model.reference import DOCKER_HUB, ImageReference
+from archkit.testing.contents import RegistryContents
+from archkit.testing.distribution import DistributionApi
+from archkit.testing.exchanges import Exchange, ExchangeLog
+from archkit.testing.faults import Fault, FaultRule, Faults
+from archkit.testing.messages import Response, route
+from archkit.testing.server import LoopbackServer
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from archkit.adapters.registry import RegistryClient
+    from archkit.model.oci import RawManifest
+    from archkit.model.platform_set import PlatformSet
+    from archkit.model.reference import Digest
+    from archkit.testing.messages import Request
+
+
+class EmbeddedRegistry:
+    """An OCI registry in this process, on a free port of 127.0.0.1, in memory; any registry client can use it.
+
+    A context manager. Leaving it without an exception fails with ``AssertionError`` when a rule of :meth:`on` waited
+    for requests that did not come.
+
+    >>> with EmbeddedRegistry() as registry:
+    ...     registry.client().tags(f"{registry.host}/team/app")
+    []
+
+    Args:
+        delete: Whether it deletes manifests, tags and blobs; otherwise it answers 405.
+    """
+
+    def __init__(self, *, delete: bool = True) -> None:
+        self.contents = RegistryContents()
+        """What it holds, for code in this process; nothing of it passes through the log."""
+        self.log = ExchangeLog()
+        """Every request so far."""
+        self._api = DistributionApi(self.contents, delete=delete)
+        self._faults = Faults()
+        self._server = LoopbackServer(self._answer)
+        self._client: RegistryClient | None = None
+
+    # ---- life ---------------------------------------------------------------------------------------------------
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        self.stop()
+        if kind is None:
+            self.check()
+
+    def start(self) -> None:
+        """Listen."""
+        self._server.start()
+
+    def stop(self) -> None:
+        """Close every connection; what it holds and its log stay readable. Stopping twice is no error."""
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
+        self._server.stop()
+
+    @property
+    def host(self) -> str:
+        """``127.0.0.1:PORT``: what stands before the repository in a reference."""
+        return self._server.host
+
+    @property
+    def url(self) -> str:
+        """``http://127.0.0.1:PORT``."""
+        return f"http://{self.host}"
+
+    def client(self) -> RegistryClient:
+        """A client, one for the life of the registry; it needs no settings, as loopback is plain HTTP."""
+        if self._client is None:
+            from archkit.adapters.registry import RegistryClient
+
+            self._client = RegistryClient()
+        return self._client
+
+    # ---- what it holds ------------------------------------------------------------------------------------------
+
+    def reference(self, text: ImageReference | str) -> ImageReference:
+        """The full reference of ``repository:tag``, with this registry's host where the text has none."""
+        if isinstance(text, ImageReference):
+            return text
+        parsed = ImageReference.parse(text)
+        named = parsed.registry != DOCKER_HUB or text.startswith((DOCKER_HUB, f"index.{DOCKER_HUB}"))
+        return parsed if named else ImageReference.parse(f"{self.host}/{text}")
+
+    def tags(self, repository: ImageReference | str) -> list[str]:
+        """The repository's tags, sorted; none when there is no such repository."""
+        return self.contents.tags(self.reference(repository))
+
+    def resolve(self, reference: ImageReference | str) -> Digest:
+        """The digest of what stands under a reference, such as ``app:1`` or ``127.0.0.1:PORT/app:1``.
+
+        Raises:
+            RegistryError: With status 404 when nothing does.
+        """
+        return self.manifest(reference).digest
+
+    def manifest(self, reference: ImageReference | str) -> RawManifest:
+        """What stands under a reference, exact bytes.
+
+        Raises:
+            RegistryError: With status 404 when nothing does.
+        """
+        return self.contents.manifest(self.reference(reference))
+
+    def platforms(self, reference: ImageReference | str) -> PlatformSet | None:
+        """The image's platforms; None when it is not there."""
+        return self.contents.platforms(self.reference(reference))
+
+    # ---- what goes wrong ----------------------------------------------------------------------------------------
+
+    def on(self, method: str, *, kind: str | None = None, repository: str | None = None, reference: str | None = None) -> FaultRule:
+        """A rule for what goes wrong; say what with a method of the rule. The first rule that meets a request counts.
+
+        >>> with EmbeddedRegistry() as registry:
+        ...     _ = registry.on("PUT", kind="manifest").answer(429, retry_after=1).times(2).optional()
+
+        Args:
+            method: HTTP method; ``*`` is any.
+            kind: ``manifest``, ``blob``, ``upload``, ``tags``, ``base`` or ``unknown``; None is any.
+            repository: Path of the repository, without host; None is any.
+            reference: Tag, digest or upload session; None is any.
+        """
+        return self._faults.add(Fault(method, kind, repository, reference))
+
+    def check(self) -> None:
+        """Raises ``AssertionError`` when a rule of :meth:`on` waited for requests that did not come; each rule once."""
+        unmet = self._faults.take_unmet()
+        if unmet:
+            rules = "\n".join(f"  {fault}" for fault in unmet)
+            raise AssertionError(f"rules that waited for requests which did not come:\n{rules}\nwhat came:\n{self.log.table()}")
+
+    # ---- requests -----------------------------------------------------------------------------------------------
+
+    def handle(self, request: Request) -> Response:
+        """The answer to a request, without any socket: faults and log as with one."""
+        return self._answer(request, 0)
+
+    def _answer(self, request: Request, connection: int) -> Response:
+        started = time.monotonic()
+        where = route(request.path)
+        fault = self._faults.meet(request, where)
+        if fault is not None and fault.before is not None:
+            response = fault.before
+        else:
+            response = self._api.handle(request)
+            if fault is not None and fault.after is not None:
+                response = fault.after(response)
+        self.log.append(
+            Exchange(
+                request.method,
+                request.target,
+                where.kind,
+                where.repository,
+                where.reference,
+                0 if response.cut == 0 else response.status,
+                len(request.body),
+                0 if request.method == "HEAD" else len(response.body),
+                time.monotonic() - started,
+                started,
+                connection,
+            )
+        )
+        return response
