@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from archkit.adapters.registry import Limits as Limits
     from archkit.adapters.registry import RegistryClient as RegistryClient
     from archkit.adapters.registry import Retries as Retries
+    from archkit.adapters.yaml.documents import ManifestLimits as ManifestLimits
     from archkit.builders.custom import CustomBuilder as CustomBuilder
     from archkit.builders.files import FilesBuilder as FilesBuilder
     from archkit.building import build as build
@@ -64,6 +65,8 @@ if TYPE_CHECKING:
     from archkit.model.reference import ImageReference as ImageReference
     from archkit.pipeline import Pipeline as Pipeline
     from archkit.pipeline import PipelinePlan as PipelinePlan
+    from archkit.planning.kinds import KindRule as KindRule
+    from archkit.planning.kinds import PodPlace as PodPlace
     from archkit.planning.targets import Mode as Mode
     from archkit.planning.targets import Targets as Targets
     from archkit.planning.targets import resolve_targets as resolve_targets
@@ -74,6 +77,7 @@ if TYPE_CHECKING:
     from archkit.ports.registry import ImageStore as ImageStore
     from archkit.ports.registry import PlatformLookup as PlatformLookup
     from archkit.rendering import AffinityRenderer as AffinityRenderer
+    from archkit.rendering import Change as Change
     from archkit.rendering import PodPlacement as PodPlacement
     from archkit.rendering import Rendering as Rendering
     from archkit.stitching import IndexStitcher as IndexStitcher
@@ -93,6 +97,7 @@ else:
         "BuilderAbilities": "archkit.model.build",
         "BuiltImage": "archkit.model.build",
         "CancelledError": "archkit.errors",
+        "Change": "archkit.rendering",
         "Cluster": "archkit.model.cluster",
         "ClusterError": "archkit.errors",
         "ClusterInspector": "archkit.inspection",
@@ -109,9 +114,11 @@ else:
         "ImageReference": "archkit.model.reference",
         "ImageStore": "archkit.ports.registry",
         "IndexStitcher": "archkit.stitching",
+        "KindRule": "archkit.planning.kinds",
         "LayoutSink": "archkit.model.build",
         "Limits": "archkit.adapters.registry",
         "Listener": "archkit.events",
+        "ManifestLimits": "archkit.adapters.yaml.documents",
         "ManifestSyntaxError": "archkit.errors",
         "ManifestTooLarge": "archkit.errors",
         "Mode": "archkit.planning.targets",
@@ -127,6 +134,7 @@ else:
         "PlatformNotDelivered": "archkit.errors",
         "PlatformSet": "archkit.model.platform_set",
         "PlatformSyntaxError": "archkit.errors",
+        "PodPlace": "archkit.planning.kinds",
         "PodPlacement": "archkit.rendering",
         "Pool": "archkit.model.cluster",
         "RawManifest": "archkit.model.oci",

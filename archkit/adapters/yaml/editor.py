@@ -1,0 +1,144 @@
+"""Edits of the data as splices of the text, checked by reading the result again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+import attrs
+
+from archkit.adapters.yaml.check import Change, difference
+from archkit.adapters.yaml.documents import Chunk, ManifestLimits
+from archkit.adapters.yaml.events import read
+from archkit.adapters.yaml.places import Splice, append, fill, insert, replace
+from archkit.errors import ArchkitError
+from archkit.planning.edits import Append, Edit, Fill, Insert
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from archkit.adapters.yaml.tree import Tree
+
+
+@attrs.define(eq=False, slots=False)
+class EditError(ArchkitError, RuntimeError):
+    """An edit did not give the intended data; the text was left as it was. A defect of archkit."""
+
+    name: str
+    reason: str
+
+    hint = "please report it with the document; render it with other means until then"
+
+    def problem(self) -> str:
+        return f"archkit could not edit {self.name} safely: {self.reason}"
+
+
+@attrs.frozen
+class Edited:
+    """A document after its edits."""
+
+    text: str
+    refused: frozenset[int]
+    """Groups of edits that were not made, because aliases share their place with something that must not change."""
+
+
+_Place: TypeAlias = tuple[type, int, str]
+"""Kind of edit, node, and the key of an ``Insert``."""
+
+
+def edit(tree: Tree, groups: Sequence[Sequence[Edit]], name: str, limits: ManifestLimits) -> Edited:
+    """The document with every group of edits made as a whole or not at all.
+
+    Raises:
+        EditError: The result does not say what it should; nothing was changed.
+    """
+    refused = _shared(tree, groups) if tree.aliases else frozenset[int]()
+    places: dict[_Place, Edit] = {}
+    for number, group in enumerate(groups):
+        if number not in refused:
+            for item in group:
+                places.setdefault(_place(tree, item), item)
+    if not places:
+        return Edited(tree.source, refused)
+    splices: list[Splice] = []
+    changes: list[Change] = []
+    inserts: dict[int, list[Insert]] = {}
+    for (_, node, _), item in places.items():
+        if isinstance(item, Insert):
+            inserts.setdefault(node, []).append(item)
+            continue
+        if isinstance(item, Append):
+            splices += append(tree, item, node)
+            changes.append(Change.append(tree, node, item.items))
+        elif isinstance(item, Fill):
+            splices += fill(tree, item, node)
+            changes.append(Change.fill(tree, node, item.value))
+        else:
+            splices += replace(tree, item, node)
+            changes.append(Change.replace(tree, node, item.value))
+    for node, items in inserts.items():
+        splices += insert(tree, items, node)
+        changes.append(Change.insert(node, [(item.key, item.value) for item in items]))
+    text = _spliced(tree.source, splices, name)
+    _check(tree, text, changes, name, limits)
+    return Edited(text, refused)
+
+
+def _place(tree: Tree, item: Edit) -> _Place:
+    node = tree.resolve(tree.locate(item.target)[0])
+    return (type(item), node, item.key if isinstance(item, Insert) else "")
+
+
+def _content(item: Edit) -> object:
+    return item.items if isinstance(item, Append) else item.value
+
+
+def _shared(tree: Tree, groups: Sequence[Sequence[Edit]]) -> frozenset[int]:
+    """The groups with an edit at a place that stands for more than those who want that edit."""
+    refused: set[int] = set()
+    while True:
+        wants: dict[int, list[tuple[int, Edit]]] = {}
+        for number, group in enumerate(groups):
+            if number not in refused:
+                for item in group:
+                    wants.setdefault(_place(tree, item)[1], []).append((number, item))
+        more: set[int] = set()
+        for node, wanted in wants.items():
+            first = {_place(tree, item): item for _, item in reversed(wanted)}
+            paths: dict[_Place, set[object]] = {}
+            for _, item in wanted:
+                paths.setdefault(_place(tree, item), set()).add(item.target)
+            uses = tree.sharing.uses(node)
+            same = all(_content(item) == _content(first[_place(tree, item)]) for _, item in wanted)
+            if not same or any(len(targets) != uses for targets in paths.values()):
+                more |= {number for number, _ in wanted}
+        if not more:
+            return frozenset(refused)
+        refused |= more
+
+
+def _spliced(source: str, splices: Iterable[Splice], name: str) -> str:
+    parts: list[str] = []
+    at = 0
+    for splice in sorted(splices, key=lambda item: (item.start, item.rank)):
+        if splice.start < at:
+            raise EditError(name, "two edits overlap")
+        parts += (source[at : splice.start], splice.text)
+        at = splice.end
+    return "".join((*parts, source[at:]))
+
+
+def _check(tree: Tree, text: str, changes: Sequence[Change], name: str, limits: ManifestLimits) -> None:
+    slack = len(text) - len(tree.source)
+    roomy = attrs.evolve(
+        limits,
+        document_characters=limits.document_characters + slack,
+        depth=limits.depth + 16,
+        nodes=2 * limits.nodes,
+    )
+    try:
+        after = read(Chunk(text, tree.line), name, roomy)
+    except ArchkitError as error:
+        raise EditError(name, f"the edited text cannot be read: {error}") from error
+    found = "nothing is left of it" if after is None else difference(tree, after, changes)
+    if found:
+        raise EditError(name, f"the edited text does not say what it should: {found}")

@@ -1,0 +1,427 @@
+"""Node affinity that keeps a pod where its images run, merged into what the user wrote.
+
+Never removes or rewrites: existing terms are narrowed, an empty term stays dead, a contradiction becomes a note.
+Shape of the terms: Skaffold's ("Managing ARM workloads": one term per platform, os before CPU), or the compact one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Literal, TypeAlias, cast
+
+import attrs
+
+from archkit.model.finding import Severity
+from archkit.model.node import ARCH_LABEL, BETA_ARCH_LABEL, BETA_OS_LABEL, OS_LABEL, WINDOWS_BUILD_LABEL
+from archkit.model.platform import Platform
+from archkit.planning.edits import Append, Data, Edit, Path, at, is_empty, put
+from archkit.planning.selectors import Expression, MalformedSelectorError, Term, allowed, finite_values, parse_term, parse_terms
+
+if TYPE_CHECKING:
+    from archkit.model.platform_set import PlatformSet
+
+REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
+Shape: TypeAlias = Literal["per-platform", "compact"]
+
+_BETA = {BETA_OS_LABEL: OS_LABEL, BETA_ARCH_LABEL: ARCH_LABEL}
+_WINDOWS_BUILD_PARTS = 3
+
+
+@attrs.frozen
+class Note:
+    """A finding before it is known where it stands."""
+
+    code: str
+    message: str
+    hint: str = ""
+    severity: Severity | None = None
+    """None: the code's own."""
+
+
+@attrs.frozen
+class Cell:
+    """All of a platform that node labels can say."""
+
+    os: str
+    arch: str
+    builds: tuple[str, ...] = ()
+    """Windows builds; none means any."""
+
+    def __str__(self) -> str:
+        return f"{self.os}/{self.arch}"
+
+
+@attrs.frozen
+class _Box:
+    """Every combination of these systems and CPUs."""
+
+    oses: tuple[str, ...]
+    arches: tuple[str, ...]
+    builds: tuple[str, ...] = ()
+
+    def expressions(self) -> tuple[Expression, ...]:
+        build = (Expression(WINDOWS_BUILD_LABEL, "In", self.builds),) if self.builds else ()
+        return (Expression(OS_LABEL, "In", self.oses), Expression(ARCH_LABEL, "In", self.arches), *build)
+
+
+@attrs.frozen
+class AffinityPlan:
+    """What one pod needs."""
+
+    edits: tuple[Edit, ...] = ()
+    notes: tuple[Note, ...] = ()
+    cells: tuple[Cell, ...] = ()
+    """Where the pod may run once the edits are made: what its images support and its own rules leave."""
+
+
+def cells_of(platforms: Iterable[Platform], *, match_windows_build: bool = False) -> tuple[Cell, ...]:
+    """The platforms as node labels can tell them apart, in order, without duplicates.
+
+    Variants fall together. With ``match_windows_build`` a Windows platform keeps its build, the first three parts of
+    its version, as the label ``node.kubernetes.io/windows-build`` has it.
+    """
+    builds: dict[tuple[str, str], list[str]] = {}
+    for platform in platforms:
+        parts = platform.os_version.split(".")
+        known = match_windows_build and platform.os == "windows" and len(parts) >= _WINDOWS_BUILD_PARTS
+        builds.setdefault(platform.os_arch, []).append(".".join(parts[:_WINDOWS_BUILD_PARTS]) if known else "")
+    return tuple(Cell(*os_arch, () if "" in found else tuple(dict.fromkeys(found))) for os_arch, found in builds.items())
+
+
+def node_selector_terms(cells: Sequence[Cell], shape: Shape = "per-platform") -> list[Data]:
+    """Node selector terms that admit exactly these: terms are ORed, the expressions inside a term ANDed.
+
+    ``per-platform`` gives one term per platform in the given order; ``compact`` one per operating system (and Windows
+    build), its CPUs sorted.
+    """
+    boxes = [_Box((cell.os,), (cell.arch,), cell.builds) for cell in cells]
+    if shape == "compact":
+        groups: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+        for cell in cells:
+            groups.setdefault((cell.os, cell.builds), []).append(cell.arch)
+        boxes = [_Box((os_name,), tuple(sorted(arches)), builds) for (os_name, builds), arches in groups.items()]
+    return [{"matchExpressions": _data(box.expressions())} for box in boxes]
+
+
+def _data(expressions: Iterable[Expression]) -> list[Data]:
+    return [cast(Data, expression.data()) for expression in expressions]
+
+
+def _boxes(cells: Sequence[Cell], shape: Shape) -> list[_Box]:
+    """The fewest products that cover exactly these cells and that grouping by system and then by CPUs finds."""
+    by_os: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for cell in cells:
+        by_os.setdefault((cell.os, cell.builds), []).append(cell.arch)
+    merged: dict[tuple[frozenset[str], tuple[str, ...]], tuple[list[str], list[str]]] = {}
+    for (os_name, builds), arches in by_os.items():
+        oses, _ = merged.setdefault((frozenset(arches), builds), ([], arches))
+        oses.append(os_name)
+    boxes = [_Box(tuple(oses), tuple(arches), builds) for (_, builds), (oses, arches) in merged.items()]
+    if shape == "compact":
+        boxes = [_Box(tuple(sorted(box.oses)), tuple(sorted(box.arches)), box.builds) for box in boxes]
+    return boxes
+
+
+@attrs.frozen
+class _Wishes:
+    cells: tuple[Cell, ...]
+    shape: Shape
+    prefer: Mapping[tuple[str, str], int]
+    images: str
+    """The platforms of the pod's images, for messages."""
+    base: Path
+    holder: tuple[str, ...]
+
+
+# ---- one term ------------------------------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class _Labels:
+    """What a list of expressions says on the labels that tell platforms apart."""
+
+    os: tuple[Expression, ...]
+    arch: tuple[Expression, ...]
+    build: tuple[Expression, ...]
+    beta_os: tuple[Expression, ...]
+    beta_arch: tuple[Expression, ...]
+
+    @classmethod
+    def of(cls, expressions: Iterable[Expression]) -> _Labels:
+        listed = tuple(expressions)
+
+        def on(key: str) -> tuple[Expression, ...]:
+            return tuple(expression for expression in listed if expression.key == key)
+
+        return cls(on(OS_LABEL), on(ARCH_LABEL), on(WINDOWS_BUILD_LABEL), on(BETA_OS_LABEL), on(BETA_ARCH_LABEL))
+
+    def allow(self, cell: Cell, *, beta: bool = False) -> bool:
+        """Whether a node of this platform can meet them.
+
+        With ``beta`` the deprecated labels count too: kubelets set them to the same values.
+        """
+        if beta and not (allowed(self.beta_os, cell.os) and allowed(self.beta_arch, cell.arch)):
+            return False
+        builds = not cell.builds or any(allowed(self.build, build) for build in cell.builds)
+        return builds and allowed(self.os, cell.os) and allowed(self.arch, cell.arch)
+
+    @property
+    def impossible(self) -> bool:
+        """Whether no node at all meets them."""
+        return any(
+            finite_values(group) == ()
+            for group in (self.os, self.arch, (*self.os, *_stable(self.beta_os)), (*self.arch, *_stable(self.beta_arch)))
+        )
+
+    def imply(self, cells: Iterable[Cell]) -> bool:
+        """Whether every node that meets them is of one of these platforms."""
+        oses, arches, builds = finite_values(self.os), finite_values(self.arch), finite_values(self.build)
+        if oses is None or arches is None:
+            return False
+        there = {(cell.os, cell.arch): cell.builds for cell in cells}
+        for pair in ((os_name, arch) for os_name in oses for arch in arches):
+            wanted = there.get(pair)
+            if wanted is None or (wanted and (builds is None or not set(builds) <= set(wanted))):
+                return False
+        return True
+
+    def missing(self, box: _Box) -> tuple[Expression, ...]:
+        """The expressions of ``box`` that do not follow from these."""
+        groups = {OS_LABEL: self.os, ARCH_LABEL: self.arch, WINDOWS_BUILD_LABEL: self.build}
+
+        def follows(wanted: Expression) -> bool:
+            found = finite_values(groups[wanted.key])
+            return found is not None and set(found) <= set(wanted.values)
+
+        return tuple(wanted for wanted in box.expressions() if not follows(wanted))
+
+
+def _stable(expressions: Iterable[Expression]) -> tuple[Expression, ...]:
+    return tuple(attrs.evolve(expression, key=_BETA[expression.key]) for expression in expressions)
+
+
+def _narrowed(own: Term, labels: _Labels, path: Path, data: object, wishes: _Wishes) -> tuple[list[Edit], list[Data]]:
+    """The edits that narrow one live term in place, and the terms to add where one term cannot say it."""
+    kept = [cell for cell in wishes.cells if labels.allow(cell)]
+    first, *others = _boxes(kept or wishes.cells, wishes.shape)
+    if not kept:
+        others = []  # the term admits none of the images' platforms: one product is enough to close it
+    copies: list[Data] = []
+    for box in others:
+        copy = dict(cast("Mapping[str, Data]", data))
+        copy["matchExpressions"] = [*cast("Sequence[Data]", copy.get("matchExpressions") or ()), *_data(labels.missing(box))]
+        copies.append(copy)
+    extra = _data(labels.missing(first))
+    if not extra:
+        return [], copies
+    if own.expressions:
+        return [Append((*path, "matchExpressions"), extra)], copies
+    return [put(path, data, ("matchExpressions",), extra)], copies
+
+
+# ---- one pod -------------------------------------------------------------------------------------------------------
+
+
+def plan_affinity(
+    platforms: PlatformSet,
+    data: Mapping[str, object],
+    base: Path = (),
+    holder: Sequence[str] = (),
+    *,
+    shape: Shape = "per-platform",
+    prefer: Mapping[Platform, int] | None = None,
+    match_windows_build: bool = False,
+) -> AffinityPlan:
+    """The edits that keep a pod on nodes of these platforms, and what is to say about its own rules.
+
+    Args:
+        platforms: What the pod's images have in common; not empty, not ALL.
+        data: The mapping at ``base``, as far as it concerns placement.
+        base: The path from the document's root to it.
+        holder: From there to the mapping that has, or gets, ``affinity``.
+        shape: Of terms that are written where there are none.
+        prefer: Weights from 1 to 100.
+        match_windows_build: Whether Windows platforms ask for their build.
+    """
+    found = at(data, holder)
+    pod = cast("Mapping[str, object]", found) if isinstance(found, Mapping) else {}
+    cells = cells_of(platforms, match_windows_build=match_windows_build)
+    weights = {platform.os_arch: weight for platform, weight in (prefer or {}).items()}
+    try:
+        return _plan(pod, data, _Wishes(cells, shape, weights, str(platforms).replace(",", ", "), base, tuple(holder)))
+    except MalformedSelectorError as error:
+        message = f"the API server will reject this pod's node selector: {error}"
+        return AffinityPlan(notes=(Note("unschedulable-as-written", message, "correct it; archkit leaves it alone"),), cells=cells)
+
+
+def _plan(pod: Mapping[str, object], data: Mapping[str, object], wishes: _Wishes) -> AffinityPlan:
+    base, holder, images = wishes.base, wishes.holder, wishes.images
+    selector = _selector(pod.get("nodeSelector"))
+    affinity = _mapping(pod.get("affinity"), "affinity")
+    node_affinity = _mapping(affinity.get("nodeAffinity"), "nodeAffinity")
+    required = node_affinity.get(REQUIRED)
+    terms_data = _mapping(required, REQUIRED).get("nodeSelectorTerms")
+    terms = parse_terms(terms_data) if required is not None else ()
+    notes = _deprecated(selector, terms)
+
+    os_name = at(pod, ("os", "name"))
+    cells = tuple(cell for cell in wishes.cells if os_name not in {"linux", "windows"} or cell.os == os_name)
+    if not cells:
+        message = f"spec.os.name is {os_name}, but the pod's images run on {images}"
+        return AffinityPlan(notes=(*notes, Note("pod-os-conflict", message, "change os.name or build the images for it")))
+    own = _Labels.of(selector)
+    if not own.impossible and not any(own.allow(cell, beta=True) for cell in cells):
+        message = f"nodeSelector asks for {_said(selector)}, but the pod's images run on {images}"
+        hint = "change the nodeSelector or build the images for that platform"
+        return AffinityPlan(notes=(*notes, Note("platform-conflict", message, hint)))
+    if required is not None:
+        edits, more, kept = _existing(terms, terms_data, selector, attrs.evolve(wishes, cells=cells))
+    else:
+        kept = tuple(cell for cell in cells if own.allow(cell))
+        edits, more = [], []
+        if own.impossible:
+            more = [Note("unschedulable-as-written", f"nodeSelector asks for {_said(selector)}, which no node has", "correct it")]
+            kept = ()
+    notes += more
+    if not kept:
+        return AffinityPlan(notes=tuple(notes))
+    notes += _narrower(cells, [cell for cell in kept if own.allow(cell, beta=True)])
+
+    added: dict[str, Data] = {}
+    if required is None and not own.imply(cells):
+        added[REQUIRED] = {"nodeSelectorTerms": node_selector_terms(kept, wishes.shape)}
+    keys = (*holder, "affinity", "nodeAffinity")
+    preferred = _preferences(node_affinity.get(PREFERRED), kept, wishes.prefer)
+    if preferred and not is_empty(node_affinity.get(PREFERRED)):
+        edits.append(Append((*base, *keys, PREFERRED), preferred))
+    elif preferred:
+        added[PREFERRED] = preferred
+    if is_empty(node_affinity) and added:
+        edits.append(put(base, data, keys, added))
+    else:
+        edits += [put(base, data, (*keys, key), value) for key, value in added.items()]
+    if at(pod, ("nodeName",)):
+        message = f"nodeName {at(pod, ('nodeName',))} bypasses the scheduler, so no affinity is written"
+        return AffinityPlan(notes=(*notes, Note("node-name-set", message)), cells=kept)
+    return AffinityPlan(tuple(edits), tuple(notes), kept)
+
+
+def _existing(
+    terms: Sequence[Term], data: object, selector: Sequence[Expression], wishes: _Wishes
+) -> tuple[list[Edit], list[Note], tuple[Cell, ...]]:
+    """Edits, notes and what remains, where the pod has required terms already."""
+    path: Path = (*wishes.base, *wishes.holder, "affinity", "nodeAffinity", REQUIRED, "nodeSelectorTerms")
+    items = cast("Sequence[object]", data or ())
+    dead = [index for index, term in enumerate(terms) if term.empty]
+    notes = [
+        Note("empty-node-selector-term", f"node selector term {index + 1} is empty and matches no node", "fill it or remove it")
+        for index in dead
+    ]
+    if not terms:
+        notes.append(
+            Note("empty-node-selector-term", "nodeSelectorTerms is empty: the pod matches no node", "remove the required affinity")
+        )
+    edits: list[Edit] = []
+    copies: list[Data] = []
+    kept: dict[Cell, None] = {}
+    conflicts: list[str] = []
+    possible = False
+    for index, term in enumerate(terms):
+        labels = _Labels.of((*selector, *term.expressions))
+        if term.empty or labels.impossible:
+            continue
+        possible = True
+        left = [cell for cell in wishes.cells if labels.allow(cell, beta=True)]
+        if not left:
+            conflicts.append(
+                f"node selector term {index + 1} asks for {_said(term.expressions)}, but the pod's images run on {wishes.images}"
+            )
+        kept.update(dict.fromkeys(left))
+        if not labels.imply(wishes.cells):
+            more, copied = _narrowed(term, labels, (*path, index), items[index], wishes)
+            edits += more
+            copies += copied
+    if copies:
+        edits.append(Append(path, copies))
+    hint = "change the affinity or build the images for that platform"
+    if kept:  # other terms still lead somewhere: the contradicting ones are closed, which is no error
+        notes += [Note("platform-conflict", message, hint, "warning") for message in conflicts]
+    elif possible:
+        notes += [Note("platform-conflict", message, hint) for message in conflicts]
+        edits = []
+    elif len(dead) < len(terms):
+        notes.append(Note("unschedulable-as-written", "the pod's own rules contradict each other: no node meets them", "correct them"))
+    return edits, notes, tuple(cell for cell in wishes.cells if cell in kept)
+
+
+def _narrower(cells: Sequence[Cell], kept: Sequence[Cell]) -> list[Note]:
+    """A note when the user's rules leave out a CPU of a system that they leave in."""
+    oses = {cell.os for cell in kept}
+    lost = [str(cell) for cell in cells if cell.os in oses and cell not in kept]
+    if not lost:
+        return []
+    message = f"the pod's own rules leave out {', '.join(lost)}, which its images support"
+    return [Note("affinity-narrower-than-images", message, "widen the rules if that is not meant")]
+
+
+def _preferences(existing: object, kept: Sequence[Cell], prefer: Mapping[tuple[str, str], int]) -> list[Data]:
+    """Preferred terms for platforms that remain and that no existing preference speaks of."""
+    if len(kept) < 2:  # with one platform left there is nothing to prefer
+        return []
+    if not isinstance(existing, Sequence) or isinstance(existing, str):
+        existing = ()
+    spoken = {
+        arch
+        for item in existing
+        for expression in parse_term(at(item, ("preference",))).expressions
+        if expression.key in {ARCH_LABEL, BETA_ARCH_LABEL} and expression.operator == "In"
+        for arch in expression.values
+    }
+    return [
+        {"weight": prefer[cell.os, cell.arch], "preference": {"matchExpressions": _data(_Box((cell.os,), (cell.arch,)).expressions())}}
+        for cell in kept
+        if (cell.os, cell.arch) in prefer and cell.arch not in spoken
+    ]
+
+
+def _deprecated(selector: Iterable[Expression], terms: Iterable[Term]) -> list[Note]:
+    used = {item.key for item in selector} | {item.key for term in terms for item in term.expressions}
+    return [
+        Note("deprecated-label", f"the label {key} is deprecated", f"use {_BETA[key]}")
+        for key in (BETA_OS_LABEL, BETA_ARCH_LABEL)
+        if key in used
+    ]
+
+
+def _selector(value: object) -> tuple[Expression, ...]:
+    labels = _mapping(value, "nodeSelector")
+    for key, wanted in labels.items():
+        if not isinstance(wanted, str):
+            raise MalformedSelectorError(f"nodeSelector {key}: the value must be a text")
+    return tuple(Expression(str(key), "In", (str(wanted),)) for key, wanted in labels.items())
+
+
+def _mapping(value: object, what: str) -> Mapping[str, object]:
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise MalformedSelectorError(f"{what} is no mapping")
+    return value
+
+
+def _said(expressions: Iterable[Expression]) -> str:
+    """What a selector says on platforms, for a message."""
+    keys = {OS_LABEL, ARCH_LABEL, BETA_OS_LABEL, BETA_ARCH_LABEL}
+    return " and ".join(str(item) for item in expressions if item.key in keys) or "nothing that tells platforms apart"
+
+
+def variant_note(platforms: Iterable[Platform]) -> Note | None:
+    """A note when an image needs a CPU variant that node labels cannot say."""
+    listed = tuple(platforms)
+    usual = {platform.os_arch for platform in listed if platform.variant == Platform(platform.os, platform.arch).variant}
+    special = [str(platform) for platform in listed if platform.os_arch not in usual]
+    if not special:
+        return None
+    message = f"node labels do not tell CPU variants apart: {', '.join(special)} is placed by operating system and CPU alone"
+    return Note("variant-not-enforceable", message, "label such nodes yourself and select the label if they are not all alike")
