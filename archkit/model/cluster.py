@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from archkit.errors import NodeListError
+from archkit.errors import NodeListError, PlatformSyntaxError
 from archkit.model.finding import Finding
 from archkit.model.frozen import NO_TEXTS, FrozenMap, frozen_texts
 from archkit.model.node import Node, Taint
@@ -21,7 +21,12 @@ _FORMAT = "archkit.cluster/1"
 
 
 def _platforms(value: PlatformSet | str | Iterable[Platform | str] | None) -> PlatformSet | None:
-    return None if value is None else PlatformSet.parse(value)
+    if value is None:
+        return None
+    platforms = PlatformSet.parse(value)
+    if not platforms:
+        raise PlatformSyntaxError("", "a pool of no platform brings no nodes; leave `platforms` out where any may come")
+    return platforms
 
 
 @attrs.frozen
@@ -29,6 +34,9 @@ class Pool:
     """Nodes that may come: a node pool that is scaled to zero, or a provisioner.
 
     ``platforms`` None means that any platform may come (an open-ended provisioner).
+
+    Raises:
+        PlatformSyntaxError: ``platforms`` names none, or something that is no platform.
     """
 
     name: str

@@ -63,6 +63,11 @@ class Digest(str):
         return self.partition(":")[2]
 
 
+def _names_a_host(first: str) -> bool:
+    """Whether the first of several parts is a registry; the rest are on Docker Hub."""
+    return first == "localhost" or "." in first or ":" in first or first.lower() != first
+
+
 def _digest_or_none(value: str | None) -> Digest | None:
     return None if value is None else Digest(value)
 
@@ -90,6 +95,10 @@ class ImageReference:
     """The digest as it stands; on a pull it wins over the tag."""
 
     def __attrs_post_init__(self) -> None:
+        if self.registry == _LEGACY_HUB:
+            object.__setattr__(self, "registry", DOCKER_HUB)
+        if self.registry == DOCKER_HUB and "/" not in self.repository:
+            object.__setattr__(self, "repository", _OFFICIAL + self.repository)
         if not _DOMAIN.fullmatch(self.registry):
             raise ReferenceSyntaxError(str(self), f"not a registry host: {self.registry!r}")
         if not _PATH.fullmatch(self.repository):
@@ -114,17 +123,8 @@ class ImageReference:
             raise ReferenceSyntaxError(text, "64 hexadecimal digits are an image id")
         name, at, digest = text.partition("@")
         first, slash, rest = name.partition("/")
-        if not slash:
-            registry, path = DOCKER_HUB, name
-        elif first == _LEGACY_HUB:
-            registry, path = DOCKER_HUB, rest
-        elif first == "localhost" or "." in first or ":" in first or first.lower() != first:
-            registry, path = first, rest
-        else:
-            registry, path = DOCKER_HUB, name
+        registry, path = (first, rest) if slash and _names_a_host(first) else (DOCKER_HUB, name)
         repository, colon, tag = path.partition(":")
-        if registry == DOCKER_HUB and "/" not in repository:
-            repository = _OFFICIAL + repository
         try:
             return cls(registry, repository, tag if colon else None, digest if at else None)
         except ReferenceSyntaxError as error:
@@ -140,9 +140,11 @@ class ImageReference:
         """The shortest text that parses to this reference, such as ``nginx:1.25``."""
         name = self.name
         if self.registry == DOCKER_HUB:
-            name = self.repository
-            if name.startswith(_OFFICIAL) and "/" not in name[len(_OFFICIAL) :]:
-                name = name[len(_OFFICIAL) :]
+            short = self.repository.removeprefix(_OFFICIAL)
+            if "/" in short:
+                short = self.repository
+            if "/" not in short or not _names_a_host(short.partition("/")[0]):
+                name = short
         return name + self._suffix
 
     @property
