@@ -85,8 +85,8 @@ def open_base(base: str, store: ImageStore | None) -> BaseSource:
 
         path, tag = _layout_and_tag(base.removeprefix(OCI_PREFIX))
         layout = OciLayout(path)
-        raw = layout.entry(tag)
-        return _source(base, layout, ImageReference("localhost", "base"), raw)
+        anywhere = ImageReference("localhost", "base")  # a layout has one store of blobs for all names
+        return _source(base, layout, anywhere, layout.manifest(anywhere.with_digest(layout.entry(tag).digest)))
     reference = ImageReference.parse(base)
     if reference.tag is None and reference.digest is None:
         reference = reference.with_tag("latest")

@@ -6,7 +6,9 @@ import contextlib
 import shutil
 import tempfile
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
+
+from archkit.adapters.file_lock import try_lock
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -27,7 +29,7 @@ def workdir() -> Generator[Path, None, None]:
     folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
     try:
         with (folder / _LOCK).open("wb") as lock:
-            _try_lock(lock)
+            try_lock(lock)
             content = folder / "content"
             content.mkdir()
             yield content
@@ -38,17 +40,5 @@ def workdir() -> Generator[Path, None, None]:
 def _remove_abandoned(parent: Path) -> None:
     for folder in parent.glob(f"{PREFIX}*"):
         with contextlib.suppress(OSError), (folder / _LOCK).open("rb+") as lock:
-            if _try_lock(lock):
+            if try_lock(lock):
                 shutil.rmtree(folder, ignore_errors=True)
-
-
-def _try_lock(file: IO[bytes]) -> bool:
-    try:
-        import fcntl  # not on Windows, where builders do not run
-    except ImportError:
-        return False
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True

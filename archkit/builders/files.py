@@ -44,7 +44,12 @@ _SUGGESTIONS = (
 SCRATCH = "scratch"
 
 
-def _files(files: Mapping[Platform | str, str | os.PathLike[str]] | None) -> FrozenMap[Platform, Path]:
+def _files(
+    files: Mapping[Platform, str | os.PathLike[str]]
+    | Mapping[str, str | os.PathLike[str]]
+    | Mapping[Platform | str, str | os.PathLike[str]]
+    | None,
+) -> FrozenMap[Platform, Path]:
     parsed = ((Platform.parse(key) if isinstance(key, str) else key, Path(value)) for key, value in (files or {}).items())
     return FrozenMap(parsed)
 
@@ -135,8 +140,7 @@ class FilesBuilder:
         for platform in request.platforms:
             base = bases.get(platform)
             own = layers.of(platform)
-            for layer in own:
-                context.registry.put_blob(request.repository, layer.file.chunks(), digest=layer.file.digest, size=layer.file.size)
+            layers.push(own)
             if base and source:
                 source.copy_layers(base, context.registry, request.repository)
             settings = Settings(self.entrypoint, self.env, self.labels, self.user)
@@ -188,20 +192,27 @@ class _Layers:
     def __init__(self, builder: FilesBuilder, request: BuildRequest, context: BuildContext) -> None:
         self._builder, self._request, self._context = builder, request, context
         self._count = 0
+        self._pushed: set[str] = set()
         artifact = request.artifact
-        self._shared = self._layer(artifact.context, artifact.context.name, builder.exclude, tuple(builder.files.values()))
+        self._shared = self._layer(artifact.context, "the source folder", builder.exclude, tuple(builder.files.values()))
 
     def of(self, platform: Platform) -> list[_BuiltLayer]:
         own = None
         path = self._builder.files.get(platform)
         if path is not None and path.is_dir():
-            own = self._layer(path, path.name, self._builder.exclude, ())
+            own = self._layer(path, f"files of {platform}", self._builder.exclude, ())
         elif path is not None:
             executable = bool(path.stat().st_mode & 0o100)
-            own = self._write([SourceEntry(path.name, "file", path, executable)], path.name)
+            own = self._write([SourceEntry(path.name, "file", path, executable)], f"files of {platform}")
         return [layer for layer in (self._shared, own) if layer is not None]
 
-    def _layer(self, folder: Path, name: str, exclude: Sequence[str], apart: Sequence[Path]) -> _BuiltLayer | None:
+    def push(self, layers: Sequence[_BuiltLayer]) -> None:
+        """Store the layers that this build has not stored yet."""
+        for file in (layer.file for layer in layers if layer.file.digest not in self._pushed):
+            self._context.registry.put_blob(self._request.repository, file.chunks(), digest=file.digest, size=file.size)
+            self._pushed.add(file.digest)
+
+    def _layer(self, folder: Path, made_of: str, exclude: Sequence[str], apart: Sequence[Path]) -> _BuiltLayer | None:
         image = self._request.artifact.image
         try:
             source = read_source_folder(folder, exclude=exclude, apart=apart)
@@ -209,15 +220,15 @@ class _Layers:
             raise BuildError(image, str(error)) from error
         for path, reason in source.left_out:
             self._context.emit(Event("build", "progress", image, None, f"left out {folder / path}: {reason}"))
-        return self._write(source.entries, name) if source.entries else None
+        return self._write(source.entries, made_of) if source.entries else None
 
-    def _write(self, entries: Sequence[SourceEntry], name: str) -> _BuiltLayer:
+    def _write(self, entries: Sequence[SourceEntry], made_of: str) -> _BuiltLayer:
         self._count += 1
         path = self._context.workdir / f"layer-{self._count}.tar"
         try:
-            return _BuiltLayer(write_layer(entries, path, self._builder.compression), f"archkit FilesBuilder: {name}")
+            return _BuiltLayer(write_layer(entries, path, self._builder.compression), f"archkit FilesBuilder: {made_of}")
         except OSError as error:
-            reason = f"cannot read {error.filename or name}: {error.strerror or error}"
+            reason = f"cannot read {error.filename or made_of}: {error.strerror or error}"
             raise BuildError(self._request.artifact.image, reason) from error
 
 
