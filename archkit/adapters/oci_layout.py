@@ -260,6 +260,8 @@ class OciLayout:
         except FileNotFoundError:
             if self._is_blank():
                 return False
+            if (self.path / _MARKER).exists():  # made by somebody else between the two looks
+                return True
             raise RegistryError(name, f"the folder is no OCI layout: it has no {_MARKER}", remedy="name another folder") from None
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise RegistryError(name, f"{_MARKER} cannot be read: {error}") from error

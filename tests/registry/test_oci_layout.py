@@ -365,7 +365,10 @@ def test_another_version_of_layouts_is_an_error(layout: OciLayout, content: str,
 
 
 def test_parallel_writers_lose_no_entry(layout: OciLayout) -> None:
+    together = threading.Barrier(12)
+
     def push(number: int) -> None:
+        together.wait()
         ImageFactory(OciLayout(layout.path)).push(f"{APP}:{number}", "linux/amd64", labels={"number": str(number)})
 
     threads = [threading.Thread(target=push, args=(number,)) for number in range(12)]
