@@ -79,6 +79,7 @@ if TYPE_CHECKING:
     from archkit.rendering import AffinityRenderer as AffinityRenderer
     from archkit.rendering import Change as Change
     from archkit.rendering import PodPlacement as PodPlacement
+    from archkit.rendering import RenderedObjects as RenderedObjects
     from archkit.rendering import Rendering as Rendering
     from archkit.stitching import IndexStitcher as IndexStitcher
     from archkit.stitching import Source as Source
@@ -142,6 +143,7 @@ else:
         "RegistryClient": "archkit.adapters.registry",
         "RegistryError": "archkit.errors",
         "RegistrySink": "archkit.model.build",
+        "RenderedObjects": "archkit.rendering",
         "Rendering": "archkit.rendering",
         "Retries": "archkit.adapters.registry",
         "Sink": "archkit.model.build",

@@ -152,14 +152,14 @@ def _copied(data: object) -> object:
     return data
 
 
-def described(edit: Edit) -> tuple[Path, str, str]:
-    """The path of the value that an edit changes, and the value before (as far as the edit says) and after, as text."""
+def described(edit: Edit) -> tuple[Path, str]:
+    """The path of the value that an edit changes, and what it gives it: a text as it is, structure as JSON."""
     import json  # only when something changed
 
     if isinstance(edit, Replace):
-        return edit.at, "", edit.value
+        return edit.at, edit.value
     if isinstance(edit, Insert):
-        return (*edit.mapping, edit.key), "", json.dumps(edit.value, ensure_ascii=False)
+        return (*edit.mapping, edit.key), json.dumps(edit.value, ensure_ascii=False)
     if isinstance(edit, Fill):
-        return edit.at, "", json.dumps(edit.value, ensure_ascii=False)
-    return edit.sequence, "", json.dumps(list(edit.items), ensure_ascii=False)
+        return edit.at, json.dumps(edit.value, ensure_ascii=False)
+    return edit.sequence, json.dumps(list(edit.items), ensure_ascii=False)

@@ -56,6 +56,13 @@ class Decision:
     platforms: PlatformSet | None
     places: Places | None = None
     """Which nodes remain; None without a cluster, and for kinds whose pods are described elsewhere."""
+    rules: Mapping[str, object] = attrs.field(factory=dict[str, object], eq=False)
+    """What decides where the pod may run, before the edits."""
+
+    @property
+    def pinned(self) -> Mapping[Path, str]:
+        """The images that are replaced, by path."""
+        return {edit.at: edit.value for edit in self.edits if isinstance(edit, Replace)}
 
 
 def decide(pod: FoundPod[Any], images: Sequence[tuple[ImagePlace, KnownImage]], rules: Mapping[str, object], wishes: Wishes) -> Decision:
@@ -75,7 +82,7 @@ def decide(pod: FoundPod[Any], images: Sequence[tuple[ImagePlace, KnownImage]], 
         named = ", ".join(str(image) for image in dict.fromkeys(said) if image.platforms is not None and not image.platforms.is_all)
         message = f"no platform runs all of this pod's images: {named}"
         note = Note("no-common-platform", message, "build the images for a common platform; the pod was left as it was")
-        return Decision((), (*notes, (where, note)), common)
+        return _placed(pod, wishes, Decision((), (*notes, (where, note)), common, rules=rules))
     edits: list[Edit] = [Replace(found.path, known.pinned) for found, known in images if known.pinned is not None]
     if wishes.writes_affinity or wishes.strict:
         for found, known in images:
@@ -86,7 +93,7 @@ def decide(pod: FoundPod[Any], images: Sequence[tuple[ImagePlace, KnownImage]], 
         plan = _affinity(pod, common, rules, wishes)
         notes += [(where, note) for note in plan.notes]
         edits += plan.edits
-    return _placed(pod, rules, wishes, Decision(tuple(edits), tuple(notes), common))
+    return _placed(pod, wishes, Decision(tuple(edits), tuple(notes), common, rules=rules))
 
 
 def _unknown(image: str, reason: str, *, strict: bool) -> Note:
@@ -144,12 +151,12 @@ def _tolerations(pod: FoundPod[Any], plan: AffinityPlan, rules: Mapping[str, obj
     return [Append((*pod.path, *pod.holder, "tolerations"), missing)]
 
 
-def _placed(pod: FoundPod[Any], rules: Mapping[str, object], wishes: Wishes, decision: Decision) -> Decision:
+def _placed(pod: FoundPod[Any], wishes: Wishes, decision: Decision) -> Decision:
     """The decision with what remains of the cluster, if one is given."""
     cluster = wishes.cluster
     if cluster is None or pod.holder is None or not (cluster.nodes or cluster.pools):
         return decision
-    after = at(applied(rules, pod.path, decision.edits), pod.holder)
+    after = at(applied(decision.rules, pod.path, decision.edits), pod.holder)
     places = place(decision.platforms, cast("Mapping[str, object]", after) if isinstance(after, Mapping) else {}, cluster)
     decision = attrs.evolve(decision, places=places)
     if places.nodes or places.pools or any((note.severity or "error") == "error" and note.code in _FATAL for _, note in decision.notes):
@@ -164,6 +171,12 @@ def _placed(pod: FoundPod[Any], rules: Mapping[str, object], wishes: Wishes, dec
         message = f"no node remains for this pod ({reasons}{f'; and {more} more' if more > 0 else ''})"
         note = Note("unschedulable-as-written", message, "check its selectors and tolerations")
     return attrs.evolve(decision, notes=(*decision.notes, (pod.path, note)))
+
+
+def left_alone(pod: FoundPod[Any], decision: Decision, wishes: Wishes) -> Decision:
+    """The same decision for a pod that is not edited after all."""
+    left = _placed(pod, wishes, attrs.evolve(decision, edits=()))
+    return attrs.evolve(left, notes=decision.notes)
 
 
 _FATAL = frozenset({"platform-conflict", "pod-os-conflict", "no-common-platform"})

@@ -8,6 +8,7 @@ of the text, written by :mod:`.emit`. Nothing is ever dumped: what no edit touch
 from archkit.adapters.yaml.documents import Chunk as Chunk
 from archkit.adapters.yaml.documents import ManifestLimits as ManifestLimits
 from archkit.adapters.yaml.documents import split as split
+from archkit.adapters.yaml.documents import split_stream as split_stream
 from archkit.adapters.yaml.editor import Edited as Edited
 from archkit.adapters.yaml.editor import EditError as EditError
 from archkit.adapters.yaml.editor import edit as edit

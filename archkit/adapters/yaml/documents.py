@@ -14,7 +14,7 @@ import attrs
 from archkit.errors import ManifestTooLarge
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 BOM = "\ufeff"
 
@@ -62,6 +62,46 @@ def split(text: str, name: str, limits: ManifestLimits) -> Iterator[Chunk]:
             raise ManifestTooLarge(name, f"more than the limit of {limits.documents} documents (documents)", line)
         yield Chunk(piece, line)
         line += line_breaks(piece)
+
+
+def split_stream(lines: Iterable[str], name: str, limits: ManifestLimits) -> Iterator[Chunk]:
+    """The documents of a text that comes in pieces, each as soon as the next one begins.
+
+    Raises:
+        ManifestTooLarge: One document is beyond its limit; a stream may have any number of them.
+    """
+    line = 1
+    parts: list[str] = []  # of the document that is not complete yet, at least one whole line each
+    size = 0
+    for block in _whole_lines(lines):
+        if _MARKER.search(block):
+            *complete, rest = _pieces("".join([*parts, block]))
+            for piece in complete:
+                yield Chunk(piece, line)
+                line += line_breaks(piece)
+            parts, size = [rest], len(rest)
+        else:
+            parts.append(block)
+            size += len(block)
+        if size > limits.document_characters:
+            reason = f"a document of more than the limit of {limits.document_characters} characters (document_characters)"
+            raise ManifestTooLarge(name, reason, line)
+    if parts:
+        yield Chunk("".join(parts), line)
+
+
+def _whole_lines(pieces: Iterable[str]) -> Iterator[str]:
+    """The same text in pieces that begin at the start of a line."""
+    begun: list[str] = []
+    for piece in pieces:
+        end = piece.rfind("\n") + 1
+        if end:
+            yield "".join([*begun, piece[:end]])
+            begun = []
+        if end < len(piece):
+            begun.append(piece[end:])
+    if begun:
+        yield "".join(begun)
 
 
 def _pieces(text: str) -> Iterator[str]:

@@ -12,6 +12,7 @@ from archkit.adapters.yaml.events import read
 from archkit.adapters.yaml.places import Splice, append, fill, insert, replace
 from archkit.errors import ArchkitError
 from archkit.planning.edits import Append, Edit, Fill, Insert
+from archkit.planning.sharing import refused_groups
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -51,7 +52,9 @@ def edit(tree: Tree, groups: Sequence[Sequence[Edit]], name: str, limits: Manife
     Raises:
         EditError: The result does not say what it should; nothing was changed.
     """
-    refused = _shared(tree, groups) if tree.aliases else frozenset[int]()
+    refused = frozenset[int]()
+    if tree.aliases:
+        refused = refused_groups(groups, lambda item: _place(tree, item), lambda item: tree.sharing.uses(_place(tree, item)[1]))
     places: dict[_Place, Edit] = {}
     for number, group in enumerate(groups):
         if number not in refused:
@@ -86,34 +89,6 @@ def edit(tree: Tree, groups: Sequence[Sequence[Edit]], name: str, limits: Manife
 def _place(tree: Tree, item: Edit) -> _Place:
     node = tree.resolve(tree.locate(item.target)[0])
     return (type(item), node, item.key if isinstance(item, Insert) else "")
-
-
-def _content(item: Edit) -> object:
-    return item.items if isinstance(item, Append) else item.value
-
-
-def _shared(tree: Tree, groups: Sequence[Sequence[Edit]]) -> frozenset[int]:
-    """The groups with an edit at a place that stands for more than those who want that edit."""
-    refused: set[int] = set()
-    while True:
-        wants: dict[int, list[tuple[int, Edit]]] = {}
-        for number, group in enumerate(groups):
-            if number not in refused:
-                for item in group:
-                    wants.setdefault(_place(tree, item)[1], []).append((number, item))
-        more: set[int] = set()
-        for node, wanted in wants.items():
-            first = {_place(tree, item): item for _, item in reversed(wanted)}
-            paths: dict[_Place, set[object]] = {}
-            for _, item in wanted:
-                paths.setdefault(_place(tree, item), set()).add(item.target)
-            uses = tree.sharing.uses(node)
-            same = all(_content(item) == _content(first[_place(tree, item)]) for _, item in wanted)
-            if not same or any(len(targets) != uses for targets in paths.values()):
-                more |= {number for number, _ in wanted}
-        if not more:
-            return frozenset(refused)
-        refused |= more
 
 
 def _spliced(source: str, splices: Iterable[Splice], name: str) -> str:
