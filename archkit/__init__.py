@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from archkit.adapters.oci_layout import OciLayout as OciLayout
     from archkit.adapters.registry import Limits as Limits
     from archkit.adapters.registry import RegistryClient as RegistryClient
-    from archkit.adapters.registry import Retries as Retries
     from archkit.adapters.yaml.documents import ManifestLimits as ManifestLimits
     from archkit.builders.custom import CustomBuilder as CustomBuilder
     from archkit.builders.files import FilesBuilder as FilesBuilder
@@ -67,18 +66,19 @@ if TYPE_CHECKING:
     from archkit.pipeline import PipelinePlan as PipelinePlan
     from archkit.planning.kinds import KindRule as KindRule
     from archkit.planning.kinds import PodPlace as PodPlace
+    from archkit.planning.placement import PodPlacement as PodPlacement
     from archkit.planning.targets import Mode as Mode
     from archkit.planning.targets import Targets as Targets
     from archkit.planning.targets import resolve_targets as resolve_targets
     from archkit.ports.builder import Artifact as Artifact
     from archkit.ports.builder import BuildContext as BuildContext
     from archkit.ports.builder import Builder as Builder
+    from archkit.ports.http import Retries as Retries
     from archkit.ports.nodes import NodeSource as NodeSource
     from archkit.ports.registry import ImageStore as ImageStore
     from archkit.ports.registry import PlatformLookup as PlatformLookup
     from archkit.rendering import AffinityRenderer as AffinityRenderer
     from archkit.rendering import Change as Change
-    from archkit.rendering import PodPlacement as PodPlacement
     from archkit.rendering import RenderedObjects as RenderedObjects
     from archkit.rendering import Rendering as Rendering
     from archkit.stitching import IndexStitcher as IndexStitcher
@@ -136,7 +136,7 @@ else:
         "PlatformSet": "archkit.model.platform_set",
         "PlatformSyntaxError": "archkit.errors",
         "PodPlace": "archkit.planning.kinds",
-        "PodPlacement": "archkit.rendering",
+        "PodPlacement": "archkit.planning.placement",
         "Pool": "archkit.model.cluster",
         "RawManifest": "archkit.model.oci",
         "ReferenceSyntaxError": "archkit.errors",
@@ -145,7 +145,7 @@ else:
         "RegistrySink": "archkit.model.build",
         "RenderedObjects": "archkit.rendering",
         "Rendering": "archkit.rendering",
-        "Retries": "archkit.adapters.registry",
+        "Retries": "archkit.ports.http",
         "Sink": "archkit.model.build",
         "Source": "archkit.stitching",
         "StitchError": "archkit.errors",

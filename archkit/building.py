@@ -244,7 +244,7 @@ class BuildSession:
             lost = PlatformSet(old or ()) - PlatformSet(image.platforms or ())
             if lost:
                 names = ", ".join(sorted(map(str, lost)))
-                findings.append(Finding("platforms-lost", f"{planned.target} had {names} before, the new image has not", planned.image))
+                findings.append(Finding.of("platforms-lost", f"{planned.target} had {names} before, the new image has not", planned.image))
         return BuildResult(images, findings=tuple(dict.fromkeys(findings)))
 
     # ---- building -----------------------------------------------------------------------------------------------

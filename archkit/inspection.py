@@ -63,5 +63,5 @@ class ClusterInspector:
         found = list(findings)
         if not nodes and not self.declared:
             hint = "declare the pools that will bring nodes, or request platforms"
-            found.append(Finding("no-nodes", "the cluster has no nodes and no pools are declared", self.source.name, hint))
+            found.append(Finding.of("no-nodes", "the cluster has no nodes and no pools are declared", self.source.name, hint))
         return Cluster(nodes, self.declared, found, self.source.name)

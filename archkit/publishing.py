@@ -70,7 +70,7 @@ def _remove_staging_tag(store: ImageStore, planned: PlannedBuild, whole: Pushed)
         return []
     if not store.delete_tag(staging):
         message = f"the registry cannot delete by tag; {staging} is left behind"
-        return [Finding("staging-tag-left", message, planned.image, "the next build overwrites it")]
+        return [Finding.of("staging-tag-left", message, planned.image, "the next build overwrites it")]
     if store.head(planned.target) is None:  # some registries drop the manifest with its tag
         store.put_manifest(planned.target, whole.raw)
     return []

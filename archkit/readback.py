@@ -133,7 +133,7 @@ def verify(pushed: Pushed, asked: PlatformSet, *, image: str, builder: str, stor
             raise refuse(reason, platform, (f"{platform} with a program for {cpu}",))
         if verdict == "doubtful":
             message = f"the image for {platform} starts a program for {cpu}, which many {platform.arch} machines cannot run"
-            findings.append(Finding("entrypoint-32-bit", message, image))
+            findings.append(Finding.of("entrypoint-32-bit", message, image))
     return findings
 
 

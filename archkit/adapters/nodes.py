@@ -199,14 +199,14 @@ def _checked(nodes: Sequence[Node]) -> tuple[Sequence[Node], Sequence[Finding]]:
         where = f"Node/{node.name}"
         if node.platform is None or not node.platform.known:
             message = f"the node's platform is {node.platform or 'not told by its labels or its status'}; it is not counted"
-            findings.append(Finding("nodes-unreadable", message, where, f"label it {OS_LABEL} and {ARCH_LABEL}"))
+            findings.append(Finding.of("nodes-unreadable", message, where, f"label it {OS_LABEL} and {ARCH_LABEL}"))
         elif node.reported is not None and node.platform.os_arch != node.reported.os_arch:
             message = f"its labels say {node.platform}, its kubelet says {node.reported}; the scheduler believes the labels"
-            findings.append(Finding("node-label-mismatch", message, where, "correct the labels, or images will land on the wrong CPU"))
+            findings.append(Finding.of("node-label-mismatch", message, where, "correct the labels, or images will land on the wrong CPU"))
         missing = [label for label, beta in ((OS_LABEL, BETA_OS_LABEL), (ARCH_LABEL, BETA_ARCH_LABEL)) if _only_beta(node, label, beta)]
         if missing:
             message = f"it has the deprecated beta labels but not {' and '.join(missing)}"
-            findings.append(Finding("deprecated-label", message, where, "pods that require the label will not be placed here"))
+            findings.append(Finding.of("deprecated-label", message, where, "pods that require the label will not be placed here"))
     return nodes, findings
 
 

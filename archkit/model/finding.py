@@ -49,20 +49,23 @@ SEVERITIES: dict[str, Severity] = {
 
 @attrs.frozen
 class Finding:
-    """Something found on the way that did not stop the work.
-
-    ``severity`` follows from ``code`` unless it is given.
-    """
+    """Something found on the way that did not stop the work."""
 
     code: str
     """Stable and short, such as ``no-common-platform``; see :data:`SEVERITIES`."""
+    severity: Severity
+    """How serious it is."""
+    where: str
+    """Where it stands: ``file:line kind/namespace/name path``, or what else locates it; may be empty."""
     message: str
     """What was found, in a sentence that names the things concerned."""
-    where: str = ""
-    """Where it stands: ``file:line kind/namespace/name path``, or what else locates it."""
     hint: str = ""
     """What to do about it."""
-    severity: Severity = attrs.field(default=attrs.Factory(lambda self: SEVERITIES[self.code], takes_self=True))
+
+    @classmethod
+    def of(cls, code: str, message: str, where: str = "", hint: str = "") -> Finding:
+        """A finding of one of archkit's own codes, as serious as that code is (:data:`SEVERITIES`)."""
+        return cls(code, SEVERITIES[code], where, message, hint)
 
     def at_least(self, severity: Severity) -> bool:
         """Whether this is as serious as ``severity`` or more."""

@@ -89,10 +89,10 @@ def plan_findings(plan: PlannedBuild) -> tuple[Finding, ...]:
     foreign = [platform for platform in plan.platforms if platform in plan.abilities.emulated]
     if foreign:
         names = ", ".join(map(str, foreign))
-        findings.append(Finding("emulated-build", f"{names} will be built under emulation, which is slow", plan.image))
+        findings.append(Finding.of("emulated-build", f"{names} will be built under emulation, which is slow", plan.image))
     if len(plan.platforms) > 1 and not plan.child_tags:
         message = "the single-platform images get no tags; a registry that removes untagged manifests would break the index"
-        findings.append(Finding("untagged-children", message, plan.image))
+        findings.append(Finding.of("untagged-children", message, plan.image))
     return tuple(findings)
 
 

@@ -162,7 +162,9 @@ class _Decision:
         if not self.cluster.platforms:
             if not (self.cluster.nodes or self.cluster.pools):
                 hint = "declare the pools that will bring nodes, or request platforms"
-                self.findings.append(Finding("no-nodes", "the cluster has no nodes and no pools are declared", self.cluster.source, hint))
+                self.findings.append(
+                    Finding.of("no-nodes", "the cluster has no nodes and no pools are declared", self.cluster.source, hint)
+                )
             self.reasons.append("the cluster tells no platform: it has no node that ordinary pods may run on")
             return
         self.platforms = self._without_windows_by_chance(self.cluster.platforms)
@@ -170,7 +172,7 @@ class _Decision:
         if self.cluster.open_ended:
             pools = ", ".join(pool.name for pool in self.cluster.pools if pool.open_ended)
             message = f"nodes of other platforms may come at any time ({pools}); only those seen or declared are built for"
-            self.findings.append(Finding("cluster-open-ended", message, self.cluster.source, "request platforms to be sure"))
+            self.findings.append(Finding.of("cluster-open-ended", message, self.cluster.source, "request platforms to be sure"))
 
     def _without_windows_by_chance(self, found: PlatformSet) -> PlatformSet:
         """One Windows node must not change a build of Linux images."""
@@ -204,13 +206,15 @@ class _Decision:
         if not kept:
             message = f"{_names(requested)} was requested, the cluster has {_names(self.cluster.platforms)}"
             hint = "pods will not find a node unless such nodes come, or the nodes emulate"
-            self.findings.append(Finding("requested-not-in-cluster", message, self.cluster.source, hint))
+            self.findings.append(Finding.of("requested-not-in-cluster", message, self.cluster.source, hint))
             self.reasons.append("no requested platform is in the cluster; the request is kept as it stands")
             return
         for platform in requested:
             if platform not in kept:
                 message = f"{platform} was requested, no node of the cluster has it"
-                self.findings.append(Finding("requested-dropped", message, self.cluster.source, "use Mode.BUILD to build for any cluster"))
+                self.findings.append(
+                    Finding.of("requested-dropped", message, self.cluster.source, "use Mode.BUILD to build for any cluster")
+                )
         if len(kept) < len(requested):
             self.reasons.append(f"narrowed to {_names(kept)} by the cluster, which has {_names(self.cluster.platforms)}")
         self.platforms = kept
@@ -242,7 +246,9 @@ class _Decision:
         if self.asked:
             for platform in dropped:
                 message = f"{platform} was requested, only {_names(self.supported)} can be built"
-                self.findings.append(Finding("requested-dropped", message, "", "widen the artifact's `platforms` or use another builder"))
+                self.findings.append(
+                    Finding.of("requested-dropped", message, "", "widen the artifact's `platforms` or use another builder")
+                )
         self.platforms = kept
 
     def shrink_to_one(self, *, can_hold_index: bool) -> None:

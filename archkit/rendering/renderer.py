@@ -180,7 +180,9 @@ class AffinityRenderer:
 
     def _unused(self, seen: Seen) -> list[Finding]:
         return [
-            Finding("built-image-unused", f"no manifest names the built image {image.name}", "", "check the image names in the manifests")
+            Finding.of(
+                "built-image-unused", f"no manifest names the built image {image.name}", "", "check the image names in the manifests"
+            )
             for image in self._tools.book.builds
             if image.name not in seen.builds
         ]

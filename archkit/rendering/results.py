@@ -94,8 +94,8 @@ class RenderedObjects:
 def finding(note: Note, where: str) -> Finding:
     """The finding that a note becomes once it is known where it stands."""
     if note.severity is None:
-        return Finding(note.code, note.message, where, note.hint)
-    return Finding(note.code, note.message, where, note.hint, note.severity)
+        return Finding.of(note.code, note.message, where, note.hint)
+    return Finding(note.code, note.severity, where, note.message, note.hint)
 
 
 def change(edit: Edit, where: str, before: str) -> Change:

@@ -32,11 +32,11 @@ def render_chunk(chunk: yaml.Chunk, tools: Tools, seen: Seen, report: Report) ->
         tree = yaml.read(chunk, report.name, tools.limits, tools.kinds.wanted)
         if tree is None:
             return chunk.text
-        form = _TextForm(tree, report.name, tools.limits)
+        form = _TextForm(tree, report.name)
         render_document(form, 0, tools, seen, report)
     except yaml.Templated as error:
         where = f"{report.name}:{error.line}"
-        report.findings.append(Finding("templated-document", f"left as it is: {error.reason}", where, "render the template first"))
+        report.findings.append(Finding.of("templated-document", f"left as it is: {error.reason}", where, "render the template first"))
         return chunk.text
     except (TooManyPods, yaml.Oversized) as error:
         raise ManifestTooLarge(report.name, "aliases inside aliases lead to too many values", chunk.line) from error
@@ -46,11 +46,10 @@ def render_chunk(chunk: yaml.Chunk, tools: Tools, seen: Seen, report: Report) ->
 class _TextForm:
     """A document's tree and, after :meth:`edit`, its new text."""
 
-    def __init__(self, tree: yaml.Tree, name: str, limits: yaml.ManifestLimits) -> None:
+    def __init__(self, tree: yaml.Tree, name: str) -> None:
         self.reader = tree
         self.text = tree.source
         self._name = name
-        self._limits = limits
 
     def where(self, pod: FoundPod[int], path: Path) -> str:
         tree = self.reader
@@ -69,6 +68,6 @@ class _TextForm:
         return self.reader.text(self.reader.locate(path)[0]) or ""
 
     def edit(self, groups: Sequence[Sequence[Edit]]) -> Collection[int]:
-        edited = yaml.edit(self.reader, groups, f"{self._name}:{self.reader.line}", self._limits)
+        edited = yaml.edit(self.reader, groups, f"{self._name}:{self.reader.line}")
         self.text = edited.text
         return edited.refused

@@ -87,7 +87,7 @@ def render_document(form: Form[N], root: N, tools: Tools, seen: Seen, report: Re
         barred = None
         if (key := form.repeated_key(pod)) is not None:
             message = f"the key {key!r} stands there twice, and readers disagree on which one counts: this pod was left as it was"
-            barred = Finding("duplicate-key", message, form.where(pod, pod.path), "remove one of them")
+            barred = Finding.of("duplicate-key", message, form.where(pod, pod.path), "remove one of them")
             decision = left_alone(pod, decision, tools.wishes)
         work.append((pod, decision, barred))
     groups = [decision.edits for _, decision, _ in work]
@@ -102,7 +102,7 @@ def render_document(form: Form[N], root: N, tools: Tools, seen: Seen, report: Re
         if number in refused:
             decision = left_alone(pod, made, tools.wishes)
             message = "an alias shares what had to change with something that must stay: this pod was left as it was"
-            report.findings.append(Finding("shared-by-alias", message, head, "write out what the alias stands for"))
+            report.findings.append(Finding.of("shared-by-alias", message, head, "write out what the alias stands for"))
         report.findings += [finding(note, where) for (_, note), where in zip(made.notes, notes, strict=True)]
         report.changes += [
             change(edit, where, befores[edit.target]) for edit, where in zip(decision.edits, wheres[number], strict=bool(decision.edits))
@@ -111,4 +111,4 @@ def render_document(form: Form[N], root: N, tools: Tools, seen: Seen, report: Re
     if report.pods and tools.wishes.undecided and not seen.undecided:
         seen.undecided = True
         message = "affinity='mixed' and no cluster: no node affinity was written"
-        report.findings.append(Finding("cluster-unknown", message, report.name, "pass cluster=, or affinity='always' or 'never'"))
+        report.findings.append(Finding.of("cluster-unknown", message, report.name, "pass cluster=, or affinity='always' or 'never'"))

@@ -131,7 +131,7 @@ pools = st.builds(
     st.just({"a": "b"}),
     st.just((VIRTUAL,)),
 )
-findings = st.builds(Finding, st.sampled_from(["no-nodes", "digest-kept"]), st.text(max_size=5))
+findings = st.builds(Finding.of, st.sampled_from(["no-nodes", "digest-kept"]), st.text(max_size=5))
 clusters = st.builds(Cluster, st.lists(nodes, max_size=5), st.lists(pools, max_size=2), st.lists(findings, max_size=2), st.text(max_size=5))
 
 
@@ -198,7 +198,7 @@ def test_explain_is_a_table_with_reasons() -> None:
             Node("e", ready=False),
         ],
         [Pool("spot", "linux/arm64"), Pool("auto")],
-        [Finding("cluster-open-ended", "pool auto may bring any platform")],
+        [Finding.of("cluster-open-ended", "pool auto may bring any platform")],
         "nodes.json",
     )
     assert (
