@@ -13,7 +13,7 @@ from archkit.errors import StitchError
 from archkit.model.build import BuiltImage
 from archkit.model.frozen import NO_TEXTS
 from archkit.model.oci import Descriptor, Index
-from archkit.model.platform import Platform
+from archkit.model.platform import ByPlatform, Platform
 from archkit.model.platform_set import PlatformSet
 from archkit.model.reference import Digest, ImageReference
 from archkit.planning.index import SourcedEntry, compose_index, encode_index, merge_entries
@@ -82,7 +82,7 @@ class IndexStitcher:
     def stitch(
         self,
         target: str | ImageReference,
-        sources: Iterable[Source] | Mapping[Platform | str, Source],
+        sources: Iterable[Source] | ByPlatform[Source],
         *,
         annotations: Mapping[str, str] | None = None,
         media_type: str | None = None,
@@ -186,7 +186,7 @@ class _Part:
         return self.reference is not None and (flatten or self.nested is None or self.expected is not None)
 
 
-def _parts(where: ImageReference, sources: Iterable[Source] | Mapping[Platform | str, Source]) -> list[_Part]:
+def _parts(where: ImageReference, sources: Iterable[Source] | ByPlatform[Source]) -> list[_Part]:
     if isinstance(sources, Mapping):
         named = [(Platform.parse(key) if isinstance(key, str) else key, source) for key, source in sources.items()]
         parts = [attrs.evolve(_part(where, source), expected=platform) for platform, source in named]

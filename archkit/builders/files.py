@@ -15,7 +15,7 @@ from archkit.events import Event
 from archkit.model.build import BuilderAbilities, Delivered, LayoutSink, RegistrySink
 from archkit.model.frozen import NO_TEXTS, FrozenMap, frozen_texts
 from archkit.model.oci import Descriptor, parse_config
-from archkit.model.platform import Platform
+from archkit.model.platform import ByPlatform, Platform
 from archkit.model.platform_set import PlatformSet
 from archkit.planning.image import Layer, Settings, compose_image
 from archkit.planning.index import compose_index, encode_index
@@ -45,10 +45,7 @@ SCRATCH = "scratch"
 
 
 def _files(
-    files: Mapping[Platform, str | os.PathLike[str]]
-    | Mapping[str, str | os.PathLike[str]]
-    | Mapping[Platform | str, str | os.PathLike[str]]
-    | None,
+    files: ByPlatform[str | os.PathLike[str]] | None,
 ) -> FrozenMap[Platform, Path]:
     parsed = ((Platform.parse(key) if isinstance(key, str) else key, Path(value)) for key, value in (files or {}).items())
     return FrozenMap(parsed)

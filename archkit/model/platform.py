@@ -9,14 +9,15 @@ from __future__ import annotations
 import os
 import re
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, TypeVar
 
 import attrs
 
 from archkit.errors import PlatformSyntaxError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
 KNOWN_OS = frozenset(
     [
@@ -412,3 +413,8 @@ def _suggestion(text: str) -> str:
         return str(Platform(known_os[0], *"/".join([arch, *parts[2:]]).split("/")[:2]))
     except PlatformSyntaxError:
         return ""
+
+
+V = TypeVar("V")
+ByPlatform = Mapping[Platform, V] | Mapping[str, V] | Mapping[Platform | str, V]
+"""A mapping whose keys are platforms or their texts (mappings are invariant in their keys, so each must be named)."""
