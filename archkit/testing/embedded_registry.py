@@ -141,6 +141,7 @@ class EmbeddedRegistry:
 
     def check(self) -> None:
         """Raises ``AssertionError`` when a rule of :meth:`on` waited for requests that did not come; each rule once."""
+        __tracebackhide__ = True  # the message says it all
         unmet = self._faults.take_unmet()
         if unmet:
             rules = "\n".join(f"  {fault}" for fault in unmet)

@@ -208,7 +208,7 @@ class ImageFactory:
             {
                 "_type": "https://in-toto.io/Statement/v0.1",
                 "predicateType": "https://slsa.dev/provenance/v0.2",
-                "subject": [{"name": ref.repository, "digest": {"sha256": image.manifest.digest.hex}}],
+                "subject": [{"name": "archkit.testing", "digest": {"sha256": image.manifest.digest.hex}}],
                 "predicate": {"builder": {"id": ""}, "buildType": "archkit.testing"},
             }
         )

@@ -1,0 +1,101 @@
+"""The fixtures, in pytest runs of their own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from archkit import PlatformSet
+
+if TYPE_CHECKING:
+    import pytest
+
+    from archkit.testing import EmbeddedRegistry, ImageFactory
+
+
+def run(tmp_path: Path, source: str, *options: str) -> str:
+    """What pytest prints about a test file, in a folder and a process of their own."""
+    (tmp_path / "test_it.py").write_text(textwrap.dedent(source))
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", "--rootdir", str(tmp_path), *options]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COVERAGE_", "COV_"))}
+    return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False).stdout
+
+
+def test_a_registry_for_one_test(archkit_registry: EmbeddedRegistry, archkit_images: ImageFactory) -> None:
+    archkit_images.push("team/app:1", ["linux/amd64", "linux/arm64"])
+    assert archkit_registry.client().platforms(f"{archkit_registry.host}/team/app:1") == PlatformSet("linux/amd64,linux/arm64")
+
+
+def test_the_next_test_has_an_empty_one(archkit_registry: EmbeddedRegistry) -> None:
+    assert archkit_registry.tags("team/app") == []
+
+
+def test_credentials_of_the_person_are_out_of_sight(archkit_registry: EmbeddedRegistry) -> None:
+    folder = Path(os.environ["DOCKER_CONFIG"])
+    assert list(folder.iterdir()) == []
+    assert Path(os.environ["REGISTRY_AUTH_FILE"]).parent == folder
+    assert "DOCKER_AUTH_CONFIG" not in os.environ
+
+
+def test_the_environment_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_CONFIG", "/mine")
+    out = run(
+        tmp_path,
+        """
+        import os
+
+        def test_inside(archkit_registry):
+            assert os.environ["DOCKER_CONFIG"] != "/mine"
+
+        def test_afterwards():
+            assert os.environ["DOCKER_CONFIG"] == "/mine"
+        """,
+    )
+    assert "2 passed" in out
+
+
+def test_a_rule_that_nothing_met_fails_the_test_itself(tmp_path: Path) -> None:
+    out = run(
+        tmp_path,
+        """
+        def test_strict(archkit_registry):
+            archkit_registry.on("PUT", kind="manifest").answer(500)
+
+        def test_optional(archkit_registry):
+            archkit_registry.on("PUT", kind="manifest").answer(500).optional()
+
+        def test_failing_anyway(archkit_registry):
+            archkit_registry.on("PUT", kind="manifest").answer(500)
+            assert not "the test's own failure"
+        """,
+        "-rN",
+    )
+    assert "2 failed, 1 passed" in out
+    assert "error" not in out.splitlines()[-1]
+    assert out.count("rules that waited for requests which did not come") == 1
+    assert "the test's own failure" in out
+
+
+def test_the_fixtures_are_listed_with_what_they_are(tmp_path: Path) -> None:
+    out = run(tmp_path, "", "--fixtures")
+    assert "archkit_registry" in out
+    assert "An embedded registry for this test alone." in out
+    assert "archkit_images" in out
+
+
+def test_an_unused_plugin_loads_nothing_of_archkit(tmp_path: Path) -> None:
+    out = run(
+        tmp_path,
+        """
+        import sys
+
+        def test_loaded():
+            loaded = {name for name in sys.modules if name.split(".")[0] in {"archkit", "attrs", "attr", "urllib3", "yaml", "kubernetes"}}
+            assert loaded == {"archkit", "archkit._version", "archkit.pytest_plugin"}
+        """,
+    )
+    assert "1 passed" in out, out
