@@ -7,14 +7,16 @@ Shape of the terms: Skaffold's ("Managing ARM workloads": one term per platform,
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, TypeAlias, cast
+from functools import lru_cache
+from typing import TYPE_CHECKING, cast
 
 import attrs
 
 from archkit.model.finding import Severity
 from archkit.model.node import ARCH_LABEL, BETA_ARCH_LABEL, BETA_OS_LABEL, OS_LABEL, WINDOWS_BUILD_LABEL
 from archkit.model.platform import Platform
-from archkit.planning.edits import Append, Data, Edit, Path, at, is_empty, put
+from archkit.planning.cells import Box, Cell, Shape, boxes_of, cells_of, expressions_data, node_selector_terms
+from archkit.planning.edits import Append, Data, Edit, Insert, Path, at, is_empty, put
 from archkit.planning.selectors import Expression, MalformedSelectorError, Term, allowed, finite_values, parse_term, parse_terms
 
 if TYPE_CHECKING:
@@ -22,10 +24,8 @@ if TYPE_CHECKING:
 
 REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
-Shape: TypeAlias = Literal["per-platform", "compact"]
 
 _BETA = {BETA_OS_LABEL: OS_LABEL, BETA_ARCH_LABEL: ARCH_LABEL}
-_WINDOWS_BUILD_PARTS = 3
 
 
 @attrs.frozen
@@ -40,32 +40,6 @@ class Note:
 
 
 @attrs.frozen
-class Cell:
-    """All of a platform that node labels can say."""
-
-    os: str
-    arch: str
-    builds: tuple[str, ...] = ()
-    """Windows builds; none means any."""
-
-    def __str__(self) -> str:
-        return f"{self.os}/{self.arch}"
-
-
-@attrs.frozen
-class _Box:
-    """Every combination of these systems and CPUs."""
-
-    oses: tuple[str, ...]
-    arches: tuple[str, ...]
-    builds: tuple[str, ...] = ()
-
-    def expressions(self) -> tuple[Expression, ...]:
-        build = (Expression(WINDOWS_BUILD_LABEL, "In", self.builds),) if self.builds else ()
-        return (Expression(OS_LABEL, "In", self.oses), Expression(ARCH_LABEL, "In", self.arches), *build)
-
-
-@attrs.frozen
 class AffinityPlan:
     """What one pod needs."""
 
@@ -75,52 +49,10 @@ class AffinityPlan:
     """Where the pod may run once the edits are made: what its images support and its own rules leave."""
 
 
-def cells_of(platforms: Iterable[Platform], *, match_windows_build: bool = False) -> tuple[Cell, ...]:
-    """The platforms as node labels can tell them apart, in order, without duplicates.
-
-    Variants fall together. With ``match_windows_build`` a Windows platform keeps its build, the first three parts of
-    its version, as the label ``node.kubernetes.io/windows-build`` has it.
-    """
-    builds: dict[tuple[str, str], list[str]] = {}
-    for platform in platforms:
-        parts = platform.os_version.split(".")
-        known = match_windows_build and platform.os == "windows" and len(parts) >= _WINDOWS_BUILD_PARTS
-        builds.setdefault(platform.os_arch, []).append(".".join(parts[:_WINDOWS_BUILD_PARTS]) if known else "")
-    return tuple(Cell(*os_arch, () if "" in found else tuple(dict.fromkeys(found))) for os_arch, found in builds.items())
-
-
-def node_selector_terms(cells: Sequence[Cell], shape: Shape = "per-platform") -> list[Data]:
-    """Node selector terms that admit exactly these: terms are ORed, the expressions inside a term ANDed.
-
-    ``per-platform`` gives one term per platform in the given order; ``compact`` one per operating system (and Windows
-    build), its CPUs sorted.
-    """
-    boxes = [_Box((cell.os,), (cell.arch,), cell.builds) for cell in cells]
-    if shape == "compact":
-        groups: dict[tuple[str, tuple[str, ...]], list[str]] = {}
-        for cell in cells:
-            groups.setdefault((cell.os, cell.builds), []).append(cell.arch)
-        boxes = [_Box((os_name,), tuple(sorted(arches)), builds) for (os_name, builds), arches in groups.items()]
-    return [{"matchExpressions": _data(box.expressions())} for box in boxes]
-
-
-def _data(expressions: Iterable[Expression]) -> list[Data]:
-    return [cast(Data, expression.data()) for expression in expressions]
-
-
-def _boxes(cells: Sequence[Cell], shape: Shape) -> list[_Box]:
-    """The fewest products that cover exactly these cells and that grouping by system and then by CPUs finds."""
-    by_os: dict[tuple[str, tuple[str, ...]], list[str]] = {}
-    for cell in cells:
-        by_os.setdefault((cell.os, cell.builds), []).append(cell.arch)
-    merged: dict[tuple[frozenset[str], tuple[str, ...]], tuple[list[str], list[str]]] = {}
-    for (os_name, builds), arches in by_os.items():
-        oses, _ = merged.setdefault((frozenset(arches), builds), ([], arches))
-        oses.append(os_name)
-    boxes = [_Box(tuple(oses), tuple(arches), builds) for (_, builds), (oses, arches) in merged.items()]
-    if shape == "compact":
-        boxes = [_Box(tuple(sorted(box.oses)), tuple(sorted(box.arches)), box.builds) for box in boxes]
-    return boxes
+@lru_cache(maxsize=256)
+def _whole_affinity(cells: tuple[Cell, ...], shape: Shape) -> Data:
+    """The value of ``affinity`` where there is none: one object for all the pods that need the same."""
+    return {"nodeAffinity": {REQUIRED: {"nodeSelectorTerms": node_selector_terms(cells, shape)}}}
 
 
 @attrs.frozen
@@ -186,7 +118,7 @@ class _Labels:
                 return False
         return True
 
-    def missing(self, box: _Box) -> tuple[Expression, ...]:
+    def missing(self, box: Box) -> tuple[Expression, ...]:
         """The expressions of ``box`` that do not follow from these."""
         groups = {OS_LABEL: self.os, ARCH_LABEL: self.arch, WINDOWS_BUILD_LABEL: self.build}
 
@@ -204,15 +136,15 @@ def _stable(expressions: Iterable[Expression]) -> tuple[Expression, ...]:
 def _narrowed(own: Term, labels: _Labels, path: Path, data: object, wishes: _Wishes) -> tuple[list[Edit], list[Data]]:
     """The edits that narrow one live term in place, and the terms to add where one term cannot say it."""
     kept = [cell for cell in wishes.cells if labels.allow(cell)]
-    first, *others = _boxes(kept or wishes.cells, wishes.shape)
+    first, *others = boxes_of(kept or wishes.cells, wishes.shape)
     if not kept:
         others = []  # the term admits none of the images' platforms: one product is enough to close it
     copies: list[Data] = []
     for box in others:
         copy = dict(cast("Mapping[str, Data]", data))
-        copy["matchExpressions"] = [*cast("Sequence[Data]", copy.get("matchExpressions") or ()), *_data(labels.missing(box))]
+        copy["matchExpressions"] = [*cast("Sequence[Data]", copy.get("matchExpressions") or ()), *expressions_data(labels.missing(box))]
         copies.append(copy)
-    extra = _data(labels.missing(first))
+    extra = expressions_data(labels.missing(first))
     if not extra:
         return [], copies
     if own.expressions:
@@ -244,6 +176,9 @@ def plan_affinity(
         prefer: Weights from 1 to 100.
         match_windows_build: Whether Windows platforms ask for their build.
     """
+    if not data and not holder and not prefer:  # most pods: nothing of their own
+        cells = cells_of(platforms, match_windows_build=match_windows_build)
+        return AffinityPlan((Insert(base, "affinity", _whole_affinity(cells, shape)),), (), cells)
     found = at(data, holder)
     pod = cast("Mapping[str, object]", found) if isinstance(found, Mapping) else {}
     cells = cells_of(platforms, match_windows_build=match_windows_build)
@@ -256,7 +191,6 @@ def plan_affinity(
 
 
 def _plan(pod: Mapping[str, object], data: Mapping[str, object], wishes: _Wishes) -> AffinityPlan:
-    base, holder, images = wishes.base, wishes.holder, wishes.images
     selector = _selector(pod.get("nodeSelector"))
     affinity = _mapping(pod.get("affinity"), "affinity")
     node_affinity = _mapping(affinity.get("nodeAffinity"), "nodeAffinity")
@@ -267,44 +201,63 @@ def _plan(pod: Mapping[str, object], data: Mapping[str, object], wishes: _Wishes
 
     os_name = at(pod, ("os", "name"))
     cells = tuple(cell for cell in wishes.cells if os_name not in {"linux", "windows"} or cell.os == os_name)
-    if not cells:
-        message = f"spec.os.name is {os_name}, but the pod's images run on {images}"
-        return AffinityPlan(notes=(*notes, Note("pod-os-conflict", message, "change os.name or build the images for it")))
     own = _Labels.of(selector)
-    if not own.impossible and not any(own.allow(cell, beta=True) for cell in cells):
-        message = f"nodeSelector asks for {_said(selector)}, but the pod's images run on {images}"
-        hint = "change the nodeSelector or build the images for that platform"
-        return AffinityPlan(notes=(*notes, Note("platform-conflict", message, hint)))
+    if (contradiction := _contradiction(cells, selector, os_name, wishes.images)) is not None:
+        return AffinityPlan(notes=(*notes, contradiction))
+    wishes = attrs.evolve(wishes, cells=cells)
+    edits: list[Edit] = []
+    kept = tuple(cell for cell in cells if own.allow(cell))
     if required is not None:
-        edits, more, kept = _existing(terms, terms_data, selector, attrs.evolve(wishes, cells=cells))
-    else:
-        kept = tuple(cell for cell in cells if own.allow(cell))
-        edits, more = [], []
-        if own.impossible:
-            more = [Note("unschedulable-as-written", f"nodeSelector asks for {_said(selector)}, which no node has", "correct it")]
-            kept = ()
-    notes += more
+        edits, more, kept = _existing(terms, terms_data, selector, wishes)
+        notes += more
     if not kept:
         return AffinityPlan(notes=tuple(notes))
     notes += _narrower(cells, [cell for cell in kept if own.allow(cell, beta=True)])
+    if name := pod.get("nodeName"):
+        note = Note("node-name-set", f"nodeName {name} bypasses the scheduler, so no affinity is written")
+        return AffinityPlan(notes=(*notes, note), cells=kept)
+    fresh = required is None and not own.imply(cells)
+    edits += _additions(node_affinity, data, kept, wishes, fresh=fresh, whole=fresh and "affinity" not in pod)
+    return AffinityPlan(tuple(edits), tuple(notes), kept)
 
-    added: dict[str, Data] = {}
-    if required is None and not own.imply(cells):
-        added[REQUIRED] = {"nodeSelectorTerms": node_selector_terms(kept, wishes.shape)}
-    keys = (*holder, "affinity", "nodeAffinity")
+
+def _contradiction(cells: Sequence[Cell], selector: Sequence[Expression], os_name: object, images: str) -> Note | None:
+    """Why none of the images' platforms is left, as far as ``os.name`` and the nodeSelector go."""
+    if not cells:
+        message = f"spec.os.name is {os_name}, but the pod's images run on {images}"
+        return Note("pod-os-conflict", message, "change os.name or build the images for it")
+    own = _Labels.of(selector)
+    if own.impossible:
+        return Note("unschedulable-as-written", f"nodeSelector asks for {_said(selector)}, which no node has", "correct it")
+    if not any(own.allow(cell, beta=True) for cell in cells):
+        message = f"nodeSelector asks for {_said(selector)}, but the pod's images run on {images}"
+        return Note("platform-conflict", message, "change the nodeSelector or build the images for that platform")
+    return None
+
+
+def _additions(
+    node_affinity: Mapping[str, object],
+    data: Mapping[str, object],
+    kept: tuple[Cell, ...],
+    wishes: _Wishes,
+    *,
+    fresh: bool,
+    whole: bool,
+) -> list[Edit]:
+    """What is written beside the user's own rules: required terms if ``fresh``, and preferences."""
     preferred = _preferences(node_affinity.get(PREFERRED), kept, wishes.prefer)
+    if whole and not preferred and not wishes.holder:
+        return [Insert(wishes.base, "affinity", _whole_affinity(kept, wishes.shape))]
+    added: dict[str, Data] = {REQUIRED: {"nodeSelectorTerms": node_selector_terms(kept, wishes.shape)}} if fresh else {}
+    keys = (*wishes.holder, "affinity", "nodeAffinity")
+    edits: list[Edit] = []
     if preferred and not is_empty(node_affinity.get(PREFERRED)):
-        edits.append(Append((*base, *keys, PREFERRED), preferred))
+        edits.append(Append((*wishes.base, *keys, PREFERRED), preferred))
     elif preferred:
         added[PREFERRED] = preferred
     if is_empty(node_affinity) and added:
-        edits.append(put(base, data, keys, added))
-    else:
-        edits += [put(base, data, (*keys, key), value) for key, value in added.items()]
-    if at(pod, ("nodeName",)):
-        message = f"nodeName {at(pod, ('nodeName',))} bypasses the scheduler, so no affinity is written"
-        return AffinityPlan(notes=(*notes, Note("node-name-set", message)), cells=kept)
-    return AffinityPlan(tuple(edits), tuple(notes), kept)
+        return [*edits, put(wishes.base, data, keys, added)]
+    return [*edits, *(put(wishes.base, data, (*keys, key), value) for key, value in added.items())]
 
 
 def _existing(
@@ -367,7 +320,7 @@ def _narrower(cells: Sequence[Cell], kept: Sequence[Cell]) -> list[Note]:
 
 def _preferences(existing: object, kept: Sequence[Cell], prefer: Mapping[tuple[str, str], int]) -> list[Data]:
     """Preferred terms for platforms that remain and that no existing preference speaks of."""
-    if len(kept) < 2:  # with one platform left there is nothing to prefer
+    if not prefer or len(kept) < 2:  # with one platform left there is nothing to prefer
         return []
     if not isinstance(existing, Sequence) or isinstance(existing, str):
         existing = ()
@@ -379,7 +332,10 @@ def _preferences(existing: object, kept: Sequence[Cell], prefer: Mapping[tuple[s
         for arch in expression.values
     }
     return [
-        {"weight": prefer[cell.os, cell.arch], "preference": {"matchExpressions": _data(_Box((cell.os,), (cell.arch,)).expressions())}}
+        {
+            "weight": prefer[cell.os, cell.arch],
+            "preference": {"matchExpressions": expressions_data(Box((cell.os,), (cell.arch,)).expressions())},
+        }
         for cell in kept
         if (cell.os, cell.arch) in prefer and cell.arch not in spoken
     ]
@@ -416,7 +372,8 @@ def _said(expressions: Iterable[Expression]) -> str:
     return " and ".join(str(item) for item in expressions if item.key in keys) or "nothing that tells platforms apart"
 
 
-def variant_note(platforms: Iterable[Platform]) -> Note | None:
+@lru_cache(maxsize=256)
+def variant_note(platforms: PlatformSet) -> Note | None:
     """A note when an image needs a CPU variant that node labels cannot say."""
     listed = tuple(platforms)
     usual = {platform.os_arch for platform in listed if platform.variant == Platform(platform.os, platform.arch).variant}

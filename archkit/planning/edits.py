@@ -7,6 +7,8 @@ from typing import TypeAlias, cast
 
 import attrs
 
+from archkit.planning.recent import Recent
+
 Path: TypeAlias = tuple["str | int", ...]
 """Keys and list indexes from the root of a document."""
 
@@ -154,12 +156,18 @@ def _copied(data: object) -> object:
 
 def described(edit: Edit) -> tuple[Path, str]:
     """The path of the value that an edit changes, and what it gives it: a text as it is, structure as JSON."""
-    import json  # only when something changed
-
     if isinstance(edit, Replace):
         return edit.at, edit.value
-    if isinstance(edit, Insert):
-        return (*edit.mapping, edit.key), json.dumps(edit.value, ensure_ascii=False)
-    if isinstance(edit, Fill):
-        return edit.at, json.dumps(edit.value, ensure_ascii=False)
-    return edit.sequence, json.dumps(list(edit.items), ensure_ascii=False)
+    if isinstance(edit, Append):
+        return edit.sequence, _json(list(edit.items))
+    text = _known_json.get(edit.value, "", lambda: _json(edit.value))
+    return (*edit.mapping, edit.key) if isinstance(edit, Insert) else edit.at, text
+
+
+_known_json: Recent[str] = Recent()
+
+
+def _json(value: Data) -> str:
+    import json  # only when something changed
+
+    return json.dumps(value, ensure_ascii=False)

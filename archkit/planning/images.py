@@ -61,6 +61,7 @@ class ImageBook:
     ) -> None:
         self._repin = repin
         self._lookup = lookup
+        self._known: dict[str, KnownImage] = {}
         self._asked: dict[ImageReference, tuple[PlatformSet | None, str]] = {}
         self.builds = tuple(builds)
         self._by_name: dict[str, BuiltImage] = {}
@@ -79,7 +80,13 @@ class ImageBook:
             self._platforms[reference] = PlatformSet.parse(value)
 
     def look_up(self, text: str) -> KnownImage:
-        """What is known of the image that a manifest names so."""
+        """What is known of the image that a manifest names so; each is looked up once."""
+        found = self._known.get(text)
+        if found is None:
+            found = self._known[text] = self._look_up(text)
+        return found
+
+    def _look_up(self, text: str) -> KnownImage:
         reference = parse_image(text)
         if reference is None:
             return KnownImage(reason="it is no image reference")

@@ -23,7 +23,7 @@ CONTAINER_IMAGES = ("initContainers[].image", "containers[].image")
 VOLUME_IMAGES = ("volumes[].image.reference",)
 """Where a pod spec names images that are only mounted (Kubernetes 1.31 and later)."""
 
-_MAX_VISITS = 200_000
+_MAX_VISITS = 500_000
 """How often one document may lead to a pod or an image; only aliases inside aliases reach it."""
 
 
@@ -254,7 +254,7 @@ class KindTable:
             items = reader.child(root, "items")
             inner = (api_version, kind.removesuffix("List"))
             for index, item in enumerate(reader.items(items) if items is not None else ()):
-                _spend(budget)
+                _spend(budget, 1)
                 yield from self._pods(item, (*at, "items", index), reader, inner, budget)
 
 
@@ -276,31 +276,29 @@ def _pods_of(rule: KindRule, root: N, at: Path, reader: Reader[N], budget: list[
             yield FoundPod(rule.kind, namespace, name, pod_path, (*images, *shared), holder, rule.caution, node)
 
 
-def _images(node: N, at: Path, path: str, reader: Reader[N], budget: list[int]) -> Iterator[ImagePlace]:
-    for found, leaf in _matches(node, at, _steps(path), reader, budget):
-        image = reader.text(leaf)
-        if image:
-            yield ImagePlace(found, image)
+def _images(node: N, at: Path, path: str, reader: Reader[N], budget: list[int]) -> list[ImagePlace]:
+    found = ((path, reader.text(leaf)) for path, leaf in _matches(node, at, _steps(path), reader, budget))
+    return [ImagePlace(path, image) for path, image in found if image]
 
 
-def _matches(node: N, at: Path, steps: Sequence[str], reader: Reader[N], budget: list[int]) -> Iterator[tuple[Path, N]]:
-    if not steps:
-        _spend(budget)
-        yield at, node
-        return
-    step, rest = steps[0], steps[1:]
-    if step == "[]":
-        for index, item in enumerate(reader.items(node)):
-            yield from _matches(item, (*at, index), rest, reader, budget)
-        return
-    for key in reader.keys(node) if step == "*" else (step,):
-        child = reader.child(node, key)
-        if child is not None:
-            yield from _matches(child, (*at, key), rest, reader, budget)
+def _matches(node: N, at: Path, steps: Sequence[str], reader: Reader[N], budget: list[int]) -> list[tuple[Path, N]]:
+    """Where the steps lead from a node, in the order of the document."""
+    found = [(at, node)]
+    for step in steps:
+        if step == "[]":
+            found = [((*path, index), item) for path, parent in found for index, item in enumerate(reader.items(parent))]
+        else:
+            keys = ((path, parent, key) for path, parent in found for key in (reader.keys(parent) if step == "*" else (step,)))
+            children = (((*path, key), reader.child(parent, key)) for path, parent, key in keys)
+            found = [(path, child) for path, child in children if child is not None]
+        if not found:
+            return found
+        _spend(budget, len(found))
+    return found
 
 
-def _spend(budget: list[int]) -> None:
-    budget[0] -= 1
+def _spend(budget: list[int], count: int) -> None:
+    budget[0] -= count
     if budget[0] < 0:
         raise TooManyPods
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import attrs
@@ -36,10 +37,29 @@ def common_platforms(images: Iterable[ImagePlatforms]) -> PlatformSet | None:
     Returns:
         None when no image says anything; an empty set when they have nothing in common.
     """
+    return _common(tuple(_Ordered(image.platforms) for image in images if image.platforms is not None and not image.platforms.is_all))
+
+
+class _Ordered:
+    """A platform set that is equal only to one in the same order: the order of terms follows it."""
+
+    __slots__ = ("key", "platforms")
+
+    def __init__(self, platforms: PlatformSet) -> None:
+        self.platforms = platforms
+        self.key = str(platforms)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Ordered) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+
+@lru_cache(maxsize=1024)
+def _common(images: tuple[_Ordered, ...]) -> PlatformSet | None:
     common: PlatformSet | None = None
     for image in images:
-        if image.platforms is None or image.platforms.is_all:
-            continue
         known = PlatformSet(platform for platform in image.platforms if "unknown" not in platform.os_arch)
         common = known if common is None else PlatformSet(_both(common, known))
     return common

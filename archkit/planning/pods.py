@@ -10,7 +10,8 @@ import attrs
 from archkit.model.cluster import Cluster
 from archkit.model.platform import Platform
 from archkit.model.platform_set import PlatformSet
-from archkit.planning.affinity import AffinityPlan, Note, Shape, plan_affinity, variant_note
+from archkit.planning.affinity import AffinityPlan, Note, plan_affinity, variant_note
+from archkit.planning.cells import Shape
 from archkit.planning.edits import Append, Data, Edit, Path, Replace, applied, at, is_empty, put
 from archkit.planning.placement import Places, arch_taints, place, tolerates
 from archkit.planning.pod_platforms import ImagePlatforms, common_platforms

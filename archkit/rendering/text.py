@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 from typing import TYPE_CHECKING
 
 from archkit.adapters import yaml
@@ -12,7 +14,7 @@ from archkit.planning.kinds import TooManyPods
 from archkit.rendering.work import render_document
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from archkit.planning.edits import Edit, Path
     from archkit.planning.kinds import FoundPod
@@ -29,11 +31,12 @@ def render_chunk(chunk: yaml.Chunk, tools: Tools, seen: Seen, report: Report) ->
     if not any(word in chunk.text for word in tools.kinds.words) and "\\" not in chunk.text:
         return chunk.text  # a backslash could spell such a word in an escape
     try:
-        tree = yaml.read(chunk, report.name, tools.limits, tools.kinds.wanted)
-        if tree is None:
-            return chunk.text
-        form = _TextForm(tree, report.name)
-        render_document(form, 0, tools, seen, report)
+        with _collector_paused():
+            tree = yaml.read(chunk, report.name, tools.limits, tools.kinds.wanted)
+            if tree is None:
+                return chunk.text
+            form = _TextForm(tree, report.name)
+            render_document(form, 0, tools, seen, report)
     except yaml.Templated as error:
         where = f"{report.name}:{error.line}"
         report.findings.append(Finding.of("templated-document", f"left as it is: {error.reason}", where, "render the template first"))
@@ -41,6 +44,19 @@ def render_chunk(chunk: yaml.Chunk, tools: Tools, seen: Seen, report: Report) ->
     except (TooManyPods, yaml.Oversized) as error:
         raise ManifestTooLarge(report.name, "aliases inside aliases lead to too many values", chunk.line) from error
     return chunk.text[: len(chunk.text) - len(tree.source)] + form.text
+
+
+@contextlib.contextmanager
+def _collector_paused() -> Iterator[None]:
+    """No garbage collection while a document's events are alive: they are many, and none of them is in a cycle."""
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 class _TextForm:

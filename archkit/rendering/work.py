@@ -8,6 +8,7 @@ import attrs
 
 from archkit.adapters.yaml import ManifestLimits
 from archkit.model.finding import Finding
+from archkit.planning.edits import Replace
 from archkit.planning.images import ImageBook
 from archkit.planning.kinds import FoundPod, KindTable, Reader, placement_rules
 from archkit.planning.placement import PodPlacement
@@ -91,7 +92,7 @@ def render_document(form: Form[N], root: N, tools: Tools, seen: Seen, report: Re
             decision = left_alone(pod, decision, tools.wishes)
         work.append((pod, decision, barred))
     groups = [decision.edits for _, decision, _ in work]
-    befores = {edit.target: form.before(edit.target) for group in groups for edit in group}
+    befores = {edit.at: form.before(edit.at) for group in groups for edit in group if isinstance(edit, Replace)}
     wheres = [[form.where(pod, edit.target) for edit in decision.edits] for pod, decision, _ in work]
     heads = [(form.where(pod, pod.path), [form.where(pod, path) for path, _ in decision.notes]) for pod, decision, _ in work]
     refused = form.edit(groups) if any(groups) else ()
@@ -105,7 +106,8 @@ def render_document(form: Form[N], root: N, tools: Tools, seen: Seen, report: Re
             report.findings.append(Finding.of("shared-by-alias", message, head, "write out what the alias stands for"))
         report.findings += [finding(note, where) for (_, note), where in zip(made.notes, notes, strict=True)]
         report.changes += [
-            change(edit, where, befores[edit.target]) for edit, where in zip(decision.edits, wheres[number], strict=bool(decision.edits))
+            change(edit, where, befores.get(edit.target, ""))
+            for edit, where in zip(decision.edits, wheres[number], strict=bool(decision.edits))
         ]
         report.pods.append(placement(head, pod, decision))
     if report.pods and tools.wishes.undecided and not seen.undecided:

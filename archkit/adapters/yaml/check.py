@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import attrs
 import yaml
 from yaml.resolver import Resolver
+
+from archkit.planning.recent import Recent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -16,6 +19,11 @@ if TYPE_CHECKING:
     from archkit.planning.edits import Data
 
 _TEXT_TAG = "tag:yaml.org,2002:str"
+
+
+Key: TypeAlias = object
+"""What must be equal of one event, so that lists of them are compared at C's speed: value and whether it is plain, with
+anchor and tag where a document has any; the class of an event without value."""
 
 
 @attrs.frozen
@@ -48,12 +56,12 @@ class Change:
     atoms: tuple[_Atom, ...]
 
     @classmethod
-    def insert(cls, mapping: int, entries: Iterable[tuple[str, Data]]) -> Change:
-        """Keys before the others."""
-        return cls(mapping + 1, 0, tuple(atom for key, value in entries for atom in (_Leaf(key), *_atoms(value))))
+    def insert(cls, mapping: int, key: str, value: Data) -> Change:
+        """A key before the others."""
+        return cls(mapping + 1, 0, _known_atoms.get(value, key, lambda: (_Leaf(key), *_atoms(value))))
 
     @classmethod
-    def append(cls, tree: Tree, sequence: int, items: Iterable[Data]) -> Change:
+    def append(cls, tree: Tree, sequence: int, items: Sequence[Data]) -> Change:
         """Items behind the others."""
         return cls(tree.end(sequence), 0, tuple(atom for item in items for atom in _atoms(item)))
 
@@ -73,6 +81,10 @@ class Change:
         return cls(node, 1, (_Leaf(value, tree.event(node).anchor),))
 
 
+_known_atoms: Recent[tuple[_Atom, ...]] = Recent()
+_known_good: Recent[list[Key]] = Recent()
+
+
 def _atoms(value: Data) -> Iterator[_Atom]:
     if isinstance(value, Mapping):
         yield _Start(yaml.MappingStartEvent)
@@ -89,66 +101,74 @@ def _atoms(value: Data) -> Iterator[_Atom]:
         yield _Leaf(value)
 
 
-def difference(before: Tree, after: Tree, changes: Iterable[Change]) -> str:
-    """Where the two differ in more than the changes; an empty text when they do not."""
-    old, new = before.events, after.events
+def keys(events: Iterable[yaml.Event], *, properties: bool) -> list[Key]:
+    """The keys of events; ``properties`` where there may be anchors and tags."""
+    scalar = yaml.ScalarEvent
+    if not properties:
+        return [(event.value, event.implicit) if event.__class__ is scalar else event.__class__ for event in cast("Iterable[Any]", events)]
+    return [
+        (event.value, event.implicit, event.anchor, event.tag)
+        if event.__class__ is scalar
+        else (event.__class__, getattr(event, "anchor", None), getattr(event, "tag", None))
+        for event in cast("Iterable[Any]", events)
+    ]
+
+
+def difference(old: Sequence[Key], new: Sequence[Key], changes: Iterable[Change]) -> int | None:
+    """The place after the edits that is not what it should be; None when all are."""
     left = right = 0
     for change in sorted(changes, key=lambda item: item.at):
-        length = change.at - left
-        for one, other in zip(old[left : change.at], new[right : right + length], strict=False):
-            if not _same(one, other):
-                return _said(after, other)
-        right += length
-        for atom, event in zip(change.atoms, new[right : right + len(change.atoms)], strict=False):
-            if not _fits(event, atom):
-                return _said(after, event)
-        right += len(change.atoms)
-        left = change.at + change.skip
-    if len(old) - left != len(new) - right:
-        return f"it has {len(new)} values and marks, expected {len(old) - left + right}"
-    for one, other in zip(old[left:], new[right:], strict=True):
-        if not _same(one, other):
-            return _said(after, other)
-    return ""
+        right_end = right + change.at - left
+        if old[left : change.at] != new[right:right_end]:
+            return _first_difference(old[left : change.at], new[right:right_end], right)
+        right = right_end
+        right_end += len(change.atoms)
+        wrong = _unfit(new[right:right_end], change.atoms)
+        if wrong is not None:
+            return right + wrong
+        left, right = change.at + change.skip, right_end
+    return None if old[left:] == new[right:] else _first_difference(old[left:], new[right:], right)
 
 
-def _same(one: yaml.Event, other: yaml.Event) -> bool:
-    kind = one.__class__
-    if kind is not other.__class__:
+def _first_difference(old: Sequence[Key], new: Sequence[Key], start: int) -> int:
+    for index, (one, other) in enumerate(zip(old, new, strict=False)):
+        if one != other:
+            return start + index
+    return start + min(len(old), len(new))
+
+
+def _unfit(found: Sequence[Key], atoms: tuple[_Atom, ...]) -> int | None:
+    """The first key that does not say what it should; None when all do."""
+    if len(found) < len(atoms):
+        return len(found)
+    known = _known_good.get(atoms, "", list)  # structure that goes into many pods: what was found right once is right
+    if known and known == found:
+        return None
+    for index, (key, atom) in enumerate(zip(found, atoms, strict=True)):
+        if not _fits(key, atom):
+            return index
+    known[:] = found
+    return None
+
+
+def _fits(key: Key, atom: _Atom) -> bool:
+    found: tuple[Any, ...] = key if isinstance(key, tuple) else (key,)
+    if isinstance(atom, (_Start, _End)):
+        wanted = (atom.anchor, atom.tag) if isinstance(atom, _Start) else (None, None)
+        return found[0] is atom.kind and (found[1:] or (None, None)) == wanted
+    if len(found) not in {2, 4} or (found[2:] or (None, None)) != (atom.anchor, None):
         return False
-    if isinstance(one, yaml.ScalarEvent) and isinstance(other, yaml.ScalarEvent):
-        return one.value == other.value and one.implicit == other.implicit and one.tag == other.tag and one.anchor == other.anchor
-    if isinstance(one, yaml.CollectionStartEvent) and isinstance(other, yaml.CollectionStartEvent):
-        return one.tag == other.tag and one.anchor == other.anchor
-    if isinstance(one, yaml.AliasEvent) and isinstance(other, yaml.AliasEvent):
-        return one.anchor == other.anchor
-    return True
-
-
-def _fits(event: yaml.Event, atom: _Atom) -> bool:
-    if isinstance(atom, _Start):
-        return (
-            isinstance(event, yaml.CollectionStartEvent)
-            and event.__class__ is atom.kind
-            and (event.anchor, event.tag) == (atom.anchor, atom.tag)
-        )
-    if isinstance(atom, _End):
-        return event.__class__ is atom.kind
-    if not isinstance(event, yaml.ScalarEvent) or event.anchor != atom.anchor:
-        return False
+    value, (plain, _) = found[0], found[1]
     if isinstance(atom.value, str):
-        return event.value == atom.value and (not event.implicit[0] or _tag(event.value) == _TEXT_TAG)
-    return event.implicit[0] and yaml.safe_load(event.value) == atom.value and type(yaml.safe_load(event.value)) is type(atom.value)
+        return bool(value == atom.value and (not plain or _tag(value) == _TEXT_TAG))
+    read = yaml.safe_load(value)
+    return bool(plain and read == atom.value and type(read) is type(atom.value))
 
 
 _resolver = Resolver()
 
 
+@lru_cache(maxsize=1024)
 def _tag(value: str) -> str:
     """What PyYAML takes a plain scalar for; not archkit's own table, which chose the quotes."""
     return str(cast("Any", _resolver).resolve(yaml.ScalarNode, value, (True, False)))
-
-
-def _said(tree: Tree, event: yaml.Event) -> str:
-    index = event.start_mark.index if event.start_mark is not None else 0
-    return f"unexpected {type(event).__name__.removesuffix('Event')} in line {tree.line_of(index)}"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeAlias
 
 import attrs
+import yaml
 
-from archkit.adapters.yaml.check import Change, difference
-from archkit.adapters.yaml.documents import Chunk, ManifestLimits
-from archkit.adapters.yaml.events import read
+from archkit.adapters.yaml.check import Change, difference, keys
+from archkit.adapters.yaml.events import keys_of
 from archkit.adapters.yaml.places import Splice, append, fill, insert, replace
 from archkit.errors import ArchkitError
 from archkit.planning.edits import Append, Edit, Fill, Insert
@@ -46,7 +46,7 @@ _Place: TypeAlias = tuple[type, int, str]
 """Kind of edit, node, and the key of an ``Insert``."""
 
 
-def edit(tree: Tree, groups: Sequence[Sequence[Edit]], name: str, limits: ManifestLimits) -> Edited:
+def edit(tree: Tree, groups: Sequence[Sequence[Edit]], name: str) -> Edited:
     """The document with every group of edits made as a whole or not at all.
 
     Raises:
@@ -80,9 +80,9 @@ def edit(tree: Tree, groups: Sequence[Sequence[Edit]], name: str, limits: Manife
             changes.append(Change.replace(tree, node, item.value))
     for node, items in inserts.items():
         splices += insert(tree, items, node)
-        changes.append(Change.insert(node, [(item.key, item.value) for item in items]))
+        changes += [Change.insert(node, item.key, item.value) for item in items]
     text = _spliced(tree.source, splices, name)
-    _check(tree, text, changes, name, limits)
+    _check(tree, text, changes, name)
     return Edited(text, refused)
 
 
@@ -102,18 +102,12 @@ def _spliced(source: str, splices: Iterable[Splice], name: str) -> str:
     return "".join((*parts, source[at:]))
 
 
-def _check(tree: Tree, text: str, changes: Sequence[Change], name: str, limits: ManifestLimits) -> None:
-    slack = len(text) - len(tree.source)
-    roomy = attrs.evolve(
-        limits,
-        document_characters=limits.document_characters + slack,
-        depth=limits.depth + 16,
-        nodes=2 * limits.nodes,
-    )
+def _check(tree: Tree, text: str, changes: Sequence[Change], name: str) -> None:
+    properties = any(sign in tree.source for sign in "&!")
     try:
-        after = read(Chunk(text, tree.line), name, roomy)
-    except ArchkitError as error:
+        after = keys_of(text, properties=properties)
+    except yaml.YAMLError as error:
         raise EditError(name, f"the edited text cannot be read: {error}") from error
-    found = "nothing is left of it" if after is None else difference(tree, after, changes)
-    if found:
-        raise EditError(name, f"the edited text does not say what it should: {found}")
+    wrong = difference(keys(tree.events, properties=properties), after, changes)
+    if wrong is not None:
+        raise EditError(name, f"the edited text does not say what it should, from value {wrong} of {len(after)} on")

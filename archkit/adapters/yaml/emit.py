@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeGuard
 import attrs
 
 from archkit.adapters.yaml.scalars import written
+from archkit.planning.recent import Recent
 
 if TYPE_CHECKING:
     from archkit.planning.edits import Data
@@ -49,6 +50,14 @@ def block_entry(key: str, value: Data, column: int, style: Block) -> list[str]:
     if _is_list(value) and value:
         return [f"{pad}{name}:", *block_sequence(value, column + style.dash, style)]
     return [f"{pad}{name}: {_leaf(value)}"]
+
+
+_known_lines: Recent[list[str]] = Recent()
+
+
+def known_entry(key: str, value: Data, column: int, style: Block) -> list[str]:
+    """:func:`block_entry`, made once for the same object in the same place and style; do not change the list."""
+    return _known_lines.get(value, (key, column, style), lambda: block_entry(key, value, column, style))
 
 
 def block_mapping(value: Mapping[str, Data], column: int, style: Block) -> list[str]:

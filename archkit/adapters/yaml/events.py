@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 import attrs
 import yaml
 
+from archkit.adapters.yaml.check import Key, keys
 from archkit.adapters.yaml.documents import BOM, Chunk, ManifestLimits, line_breaks
 from archkit.adapters.yaml.tree import Tree
 from archkit.errors import ArchkitError, ManifestSyntaxError, ManifestTooLarge
@@ -102,7 +103,12 @@ def read(chunk: Chunk, name: str, limits: ManifestLimits, wanted: Callable[[str,
     return tree
 
 
-def _scan(parser: _Parser, text: str, limits: ManifestLimits, wanted: Callable[[str, str], bool] | None) -> Tree | None:
+def _scan(  # noqa: PLR0912 - the hot loop of rendering: calls in it would double its time
+    parser: _Parser,
+    text: str,
+    limits: ManifestLimits,
+    wanted: Callable[[str, str], bool] | None,
+) -> Tree | None:
     get = cast("Callable[[], yaml.Event]", parser.get_event)
     get()  # the stream's start
     if get().__class__ is yaml.StreamEndEvent:
@@ -115,31 +121,63 @@ def _scan(parser: _Parser, text: str, limits: ManifestLimits, wanted: Callable[[
     anchors: dict[str, int] = {}
     aliases: dict[int, int] = {}
     header = _Header(wanted)
+    undecided = wanted is not None
+    scalar, mapping, sequence = yaml.ScalarEvent, yaml.MappingStartEvent, yaml.SequenceStartEvent
     for number in range(limits.nodes):
         event = get()
         kind = event.__class__
-        if header.open and len(opened) == 1 and header.refuses(event) and not _again(text, event):
-            return None
-        if kind is yaml.ScalarEvent:
-            if anchored and (anchor := cast("yaml.ScalarEvent", event).anchor) is not None:
-                anchors[anchor] = number
-        elif kind is yaml.MappingStartEvent or kind is yaml.SequenceStartEvent:
-            if anchored and (anchor := cast("yaml.MappingStartEvent", event).anchor) is not None:
-                anchors[anchor] = number
-            opened.append(number)
-            if len(opened) > limits.depth:
-                raise _RefusedError(f"deeper than the limit of {limits.depth} levels (depth)", _start(event), too_large=True)
-        elif kind is yaml.AliasEvent:
-            aliases[number] = _target(cast("yaml.AliasEvent", event), anchors, ends, events)
-        elif kind is yaml.DocumentEndEvent:
-            break
-        else:
-            ends[opened.pop()] = number
+        if undecided and len(opened) == 1:
+            if header.refuses(event) and not _again(text, event):
+                return None
+            undecided = header.open
+        if kind is not scalar:
+            if kind is mapping or kind is sequence:
+                opened.append(number)
+                if len(opened) > limits.depth:
+                    raise _RefusedError(f"deeper than the limit of {limits.depth} levels (depth)", _start(event), too_large=True)
+            elif kind is yaml.AliasEvent:
+                aliases[number] = _target(cast("yaml.AliasEvent", event), anchors, ends, events)
+                append(event)
+                continue
+            elif kind is yaml.DocumentEndEvent:
+                break
+            else:
+                ends[opened.pop()] = number
+                append(event)
+                continue
+        if anchored and (anchor := event.anchor) is not None:  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+            anchors[anchor] = number
         append(event)
     else:
         raise _RefusedError(f"more than the limit of {limits.nodes} values (nodes)", len(text), too_large=True)
-    get()  # what stands behind the document must be its end
+    if get().__class__ is not yaml.StreamEndEvent:
+        raise _RefusedError("a second document without a marker of its own", len(text))
     return Tree(text, events, ends, aliases)
+
+
+def keys_of(text: str, *, properties: bool) -> list[Key]:
+    """The keys of one edited document, without a tree.
+
+    Raises:
+        yaml.YAMLError: It is not YAML any more.
+    """
+    get = cast("Callable[[], yaml.Event]", _parser(text).get_event)
+    last, scalar = yaml.DocumentEndEvent, yaml.ScalarEvent
+    get()
+    get()
+    found: list[Key] = []
+    append = found.append
+    if properties:
+        events: list[yaml.Event] = []
+        while (event := get()).__class__ is not last:
+            events.append(event)
+        found = keys(events, properties=True)
+    else:
+        while (event := get()).__class__ is not last:
+            append((event.value, event.implicit) if event.__class__ is scalar else event.__class__)  # pyright: ignore[reportAttributeAccessIssue]
+    if get().__class__ is not yaml.StreamEndEvent:
+        raise yaml.YAMLError("a second document")
+    return found
 
 
 _ENDS = frozenset({yaml.MappingEndEvent, yaml.SequenceEndEvent, yaml.DocumentEndEvent})

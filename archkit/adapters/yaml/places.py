@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 import attrs
 import yaml
 
-from archkit.adapters.yaml.emit import Block, Flow, block_entry, block_mapping, block_sequence, flow, flow_entry
+from archkit.adapters.yaml.emit import Block, Flow, block_mapping, block_sequence, flow, flow_entry, known_entry
 from archkit.adapters.yaml.scalars import written
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def insert(tree: Tree, items: Sequence[Insert], node: int) -> list[Splice]:
     line = tree.line_start(at)
     column = at - line
     style = _block_style(tree, items[0].mapping, node)
-    lines = [text for item in items for text in block_entry(item.key, item.value, column, style)]
+    lines = [text for item in items for text in known_entry(item.key, item.value, column, style)]
     if tree.source[line:at].strip(" "):  # behind a dash: the first new line takes the place of the old first one
         return [Splice(at, at, style.newline.join([lines[0][column:], *lines[1:], " " * column]), 1)]
     while (above := tree.line_start(line - 1) if line else 0) < line and _COMMENT_LINE.match(tree.source, above, line):
@@ -191,6 +191,11 @@ def _is_flow(tree: Tree, node: int) -> bool:
     return bool(getattr(tree.event(node), "flow_style", False))
 
 
+def _is_block_mapping(tree: Tree, node: int) -> bool:
+    event = tree.events[node]
+    return isinstance(event, yaml.MappingStartEvent) and not event.flow_style
+
+
 def _column(tree: Tree, index: int) -> int:
     return index - tree.line_start(index)
 
@@ -208,13 +213,15 @@ def _newline(tree: Tree, at: int) -> str:
 def _block_style(tree: Tree, path: Path, node: int) -> Block:
     """Indentation as it is around a place."""
     step = 2
-    trail = [item for item in tree.trail(path) if item not in tree.aliases]
-    for outer, inner, path_step in zip(trail, trail[1:], path, strict=False):
-        if not isinstance(path_step, str) or not tree.is_mapping(inner) or _is_flow(tree, inner):
+    trail = tree.trail(path)
+    for index in range(len(path) - 1, -1, -1):
+        outer, inner = trail[index], trail[index + 1]
+        if not isinstance(path[index], str) or not _is_block_mapping(tree, inner) or not _is_block_mapping(tree, outer):
             continue
         width = _column(tree, tree.start(inner)) - _column(tree, tree.start(outer))
         if 1 <= width <= _MAX_STEP:
             step = width
+            break
     return Block(step, _dash(tree, node), _newline(tree, tree.mark(node)))
 
 

@@ -24,9 +24,9 @@ _TAG_URI = re.compile(r"!<[^>]*>")
 _VALUE_LIMIT = 200_000
 
 
-@attrs.frozen
+@attrs.define(eq=False)
 class Entry:
-    """One key of a mapping."""
+    """One key of a mapping; never changed (frozen would cost three times as much, and there are many)."""
 
     key: int
     value: int
@@ -41,7 +41,7 @@ class Oversized(ValueError):
 class Tree:
     """The events of one document and the ways between them."""
 
-    __slots__ = ("_entries", "_items", "aliases", "ends", "events", "line", "repeated", "sharing", "source")
+    __slots__ = ("_entries", "_items", "_trails", "aliases", "ends", "events", "line", "repeated", "sharing", "source")
 
     def __init__(self, source: str, events: list[yaml.Event], ends: dict[int, int], aliases: dict[int, int]) -> None:
         self.source = source
@@ -57,6 +57,7 @@ class Tree:
         self.sharing = Sharing(ends, aliases)
         self._entries: dict[int, dict[str, Entry]] = {}
         self._items: dict[int, list[int]] = {}
+        self._trails: dict[tuple[str | int, ...], list[int]] = {}
 
     # ---- reading -------------------------------------------------------------------------------------------------
 
@@ -82,27 +83,30 @@ class Tree:
 
     def entries(self, node: int) -> dict[str, Entry]:
         """The keys of a mapping, merged ones behind its own; none of a node that is no mapping."""
-        node = self.resolve(node)
         found = self._entries.get(node)
         if found is None:
+            node = self.resolve(node)
             found = self._entries[node] = self._read_entries(node) if self.is_mapping(node) else {}
         return found
 
     def _read_entries(self, mapping: int) -> dict[str, Entry]:
-        ends = self.ends
+        events, ends = self.events, self.ends
         found: dict[str, Entry] = {}
         merges: list[int] = []
         at, last = mapping + 1, ends[mapping]
         while at < last:
+            event = events[at]
             value = ends.get(at, at) + 1
-            event = self.event(at)
-            if isinstance(event, yaml.ScalarEvent):
-                if event.value == "<<" and event.implicit[0]:
+            if event.__class__ is yaml.AliasEvent:
+                event = self.event(at)
+            if event.__class__ is yaml.ScalarEvent:
+                key = event.value
+                if key == "<<" and event.implicit[0]:
                     merges.append(value)
                 else:
-                    if event.value in found:
-                        self.repeated[mapping] = event.value
-                    found[event.value] = Entry(at, value, mapping)
+                    if key in found:
+                        self.repeated[mapping] = key
+                    found[key] = Entry(at, value, mapping)
             at = ends.get(value, value) + 1
         for merge in merges:
             for source in self.items(merge) if self.is_sequence(merge) else (merge,):
@@ -161,21 +165,21 @@ class Tree:
 
     def locate(self, path: Sequence[str | int]) -> tuple[int, Entry | None]:
         """The node at a path that is there, and the entry that holds it if a mapping does."""
-        node, entry = 0, None
-        for step in path:
-            if isinstance(step, str):
-                entry = self.entries(node)[step]
-                node = entry.value
-            else:
-                node, entry = self.items(node)[step], None
-        return node, entry
+        trail = self.trail(path)
+        if not path or not isinstance(path[-1], str):
+            return trail[-1], None
+        return trail[-1], self.entries(trail[-2])[path[-1]]
 
     def trail(self, path: Sequence[str | int]) -> list[int]:
         """The nodes on the way of a path that is there, the root and aliases included."""
-        trail = [0]
-        for step in path:
-            trail.append(self.entries(trail[-1])[step].value if isinstance(step, str) else self.items(trail[-1])[step])
-        return trail
+        key = tuple(path)
+        found = self._trails.get(key)
+        if found is None:
+            found = [0]
+            for step in path:
+                found.append(self.entries(found[-1])[step].value if isinstance(step, str) else self.items(found[-1])[step])
+            self._trails[key] = found
+        return found
 
     # ---- places --------------------------------------------------------------------------------------------------
 
