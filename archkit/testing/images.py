@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import struct
 import tarfile
+import zlib
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -16,9 +18,11 @@ from archkit.model.oci import (
     ATTESTED,
     DOCKER_CONFIG,
     DOCKER_LAYER,
+    DOCKER_LAYER_GZIP,
     DOCKER_MANIFEST,
     OCI_CONFIG,
     OCI_LAYER,
+    OCI_LAYER_GZIP,
     OCI_MANIFEST,
     Descriptor,
     RawManifest,
@@ -36,6 +40,15 @@ if TYPE_CHECKING:
 _V = TypeVar("_V")
 _IN_TOTO = "application/vnd.in-toto+json"
 _EPOCH = "1970-01-01T00:00:00Z"
+_LAYER_TYPES = {
+    (False, False): OCI_LAYER,
+    (False, True): OCI_LAYER_GZIP,
+    (True, False): DOCKER_LAYER,
+    (True, True): DOCKER_LAYER_GZIP,
+}
+_GZIP_HEADER = b"\x1f\x8b\x08\0" + bytes(4) + b"\0\xff"
+_STORED = 0xFFFF
+"""Bytes that one stored block holds."""
 
 
 class ImageTarget(Protocol):
@@ -52,7 +65,7 @@ class ImageContent:
     platform: Platform
     config: bytes
     layers: tuple[bytes, ...]
-    """Uncompressed tar archives."""
+    """As they are stored."""
     manifest: RawManifest
     platform_fields: FrozenMap[str, object]
     """The platform as an index entry for this image says it."""
@@ -96,6 +109,7 @@ class ImageFactory:
         entrypoint: str | None = None,
         files: Mapping[str, bytes] | None = None,
         labels: Mapping[str, str] | None = None,
+        compressed: bool = True,
     ) -> ImageContent:
         """The content of one image.
 
@@ -109,23 +123,27 @@ class ImageFactory:
             entrypoint: Path of the program; None: ``/app``, on Windows ``C:\\app.exe``.
             files: Content by path, beside the program.
             labels: Of the configuration.
+            compressed: The layer is a gzip file; otherwise a plain tar archive, which some tools (``crane validate``)
+                cannot read.
         """
         platform = Platform.parse(platform) if isinstance(platform, str) else platform
         if entrypoint is None:
             entrypoint = "C:\\app.exe" if platform.os == "windows" else "/app"
         inside = entrypoint.removeprefix("C:\\").lstrip("/").replace("\\", "/")
-        layer = _layer({inside: program(platform.os, elf or platform.arch), **(files or {})})
+        archive = _tar({inside: program(platform.os, elf or platform.arch), **(files or {})})
+        layer = _gzip(archive) if compressed else archive
         config_bytes = canonical_json(
             {
                 **_platform_fields(config if config is not None else platform),
                 "created": _EPOCH,
                 "config": {"Entrypoint": [entrypoint], "WorkingDir": "/", **({"Labels": dict(labels)} if labels else {})},
-                "rootfs": {"type": "layers", "diff_ids": [Digest.of(layer)]},
+                "rootfs": {"type": "layers", "diff_ids": [Digest.of(archive)]},
                 "history": [{"created": _EPOCH, "created_by": "archkit.testing"}],
             }
         )
-        types = (DOCKER_MANIFEST, DOCKER_CONFIG, DOCKER_LAYER) if docker else (OCI_MANIFEST, OCI_CONFIG, OCI_LAYER)
-        manifest = _manifest(types[0], (types[1], config_bytes), [(types[2], layer)])
+        manifest_type, config_type = (DOCKER_MANIFEST, DOCKER_CONFIG) if docker else (OCI_MANIFEST, OCI_CONFIG)
+        layer_type = _LAYER_TYPES[docker, compressed]
+        manifest = _manifest(manifest_type, (config_type, config_bytes), [(layer_type, layer)])
         return ImageContent(platform, config_bytes, (layer,), manifest, FrozenMap(platform.to_oci() if entry is None else entry))
 
     def put(self, reference: ImageReference | str, image: ImageContent) -> ImageReference:
@@ -148,6 +166,7 @@ class ImageFactory:
         entrypoint: str | None = None,
         files: Mapping[str, bytes] | None = None,
         labels: Mapping[str, str] | None = None,
+        compressed: bool = True,
         index: bool | None = None,
     ) -> BuiltImage:
         """Make and store an image: a plain manifest for one platform, an index for several.
@@ -163,6 +182,7 @@ class ImageFactory:
             entrypoint: Path of the program.
             files: Content by path, beside the program.
             labels: Of every configuration.
+            compressed: Layers are gzip files; otherwise plain tar archives.
             index: Make an index, or a plain manifest; None: what was said above.
         """
         ref = self._full(reference)
@@ -177,6 +197,7 @@ class ImageFactory:
                 entrypoint=entrypoint,
                 files=files,
                 labels=labels,
+                compressed=compressed,
             )
             for platform in wanted
         ]
@@ -232,7 +253,7 @@ def _platform_fields(platform: Mapping[str, object] | Platform | str) -> dict[st
     return (Platform.parse(platform) if isinstance(platform, str) else platform).to_oci()
 
 
-def _layer(files: Mapping[str, bytes]) -> bytes:
+def _tar(files: Mapping[str, bytes]) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as archive:
         for name, content in sorted(files.items()):
@@ -240,6 +261,13 @@ def _layer(files: Mapping[str, bytes]) -> bytes:
             member.size, member.mode = len(content), 0o755
             archive.addfile(member, io.BytesIO(content))
     return buffer.getvalue()
+
+
+def _gzip(content: bytes) -> bytes:
+    """A gzip file that compresses nothing: the same bytes whatever zlib is installed (RFC 1952, RFC 1951 3.2.4)."""
+    pieces = [content[start : start + _STORED] for start in range(0, len(content), _STORED)] or [b""]
+    blocks = [struct.pack("<BHH", number == len(pieces), len(piece), len(piece) ^ 0xFFFF) + piece for number, piece in enumerate(pieces, 1)]
+    return _GZIP_HEADER + b"".join(blocks) + struct.pack("<II", zlib.crc32(content), len(content) & 0xFFFFFFFF)
 
 
 def _manifest(media_type: str, config: tuple[str, bytes], layers: Iterable[tuple[str, bytes]]) -> RawManifest:
