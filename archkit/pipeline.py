@@ -57,14 +57,13 @@ class PipelinePlan:
         if self.cluster is not None:
             lines += ["", attrs.evolve(self.cluster, findings=()).explain()]
         lines.append("")
-        for image, targets in self.targets:
-            names = "the builder's default" if targets.platforms is None else str(targets.platforms).replace(",", ", ")
-            lines += [f"{image}: {names}", *(f"  because {reason}" for reason in targets.reasons)]
-        lines.append("")
-        if self.build is None:
-            lines.append("no tag is given: nothing can be built yet")
-        else:
+        if self.build is not None:  # it tells the targets and their reasons too
             lines.append(attrs.evolve(self.build, findings=()).explain())
+        else:
+            for image, targets in self.targets:
+                names = "the builder's default" if targets.platforms is None else str(targets.platforms).replace(",", ", ")
+                lines += [f"{image}: {names}", *(f"  because {reason}" for reason in targets.reasons)]
+            lines.append("no tag is given: nothing can be built yet")
         if self.findings:
             lines += ["", *map(str, self.findings)]
         return "\n".join(lines)
