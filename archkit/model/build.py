@@ -242,7 +242,7 @@ class BuildResult:
         """
         try:
             fields = json.loads(content)
-            return cls(tuple(map(_image, fields["builds"])))
+            return cls(tuple(map(_image, _list(fields["builds"], "builds"))))
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             reason = f"the build-output file cannot be read: {type(error).__name__}: {error}"
             raise BuildError("build output", reason, "", 'expected {"builds": [{"imageName": …, "tag": …}]}') from error
@@ -279,13 +279,13 @@ def _image(fields: Mapping[str, Any]) -> BuiltImage:
     return BuiltImage(
         name,
         reference,
-        None if platforms is None else PlatformSet(_listed(platforms)),
+        None if platforms is None else PlatformSet(map(Platform.parse, _list(platforms, "platforms"))),
         children={Platform.parse(platform): Descriptor.from_json(child) for platform, child in children.items()},
         descriptor=None if descriptor is None else Descriptor.from_json(descriptor),
     )
 
 
-def _listed(value: object) -> Iterable[str]:
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise TypeError("platforms must be a list of texts")
+def _list(value: object, name: str) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError(f"{name} must be a list")
     return value
