@@ -99,13 +99,13 @@ class Pipeline:
         cancel: threading.Event | None = None,
         on_event: Listener | None = None,
     ) -> None:
-        self.artifacts = (artifacts,) if isinstance(artifacts, Artifact) else tuple(artifacts)
-        self.manifests = _paths(manifests)
+        self.artifacts: tuple[Artifact, ...] = (artifacts,) if isinstance(artifacts, Artifact) else tuple(artifacts)
+        self.manifests: tuple[Path, ...] = _paths(manifests)
         self.cluster = cluster
         self.sink: Sink = _sink(sink, default_repo)
         self.tag = tag
-        self.requested = None if requested is None else PlatformSet.parse(requested)
-        self.renderer = dict(renderer)
+        self.requested: PlatformSet | None = None if requested is None else PlatformSet.parse(requested)
+        self.renderer: dict[str, object] = dict(renderer)
         self._cancel, self._on_event = cancel, on_event
         self._mode: Mode | None = None
         self._result: BuildResult | None = None

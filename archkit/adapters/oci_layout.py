@@ -51,7 +51,7 @@ class OciLayout:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+        self.path: Path = Path(path)
         """The folder."""
 
     def __repr__(self) -> str:
