@@ -10,7 +10,7 @@ import attrs
 from archkit.adapters.base_image import open_base
 from archkit.adapters.layer_files import Compression, LayerFile, write_layer
 from archkit.adapters.source_folder import SourceEntry, SourceFolderError, read_source_folder
-from archkit.errors import BuildError
+from archkit.errors import BuildError, CancelledError
 from archkit.events import Event
 from archkit.model.build import BuilderAbilities, Delivered, LayoutSink, RegistrySink
 from archkit.model.frozen import NO_TEXTS, FrozenMap, frozen_texts
@@ -135,6 +135,8 @@ class FilesBuilder:
         layers = _Layers(self, request, context)
         entries: list[Descriptor] = []
         for platform in request.platforms:
+            if context.cancelled.is_set():
+                raise CancelledError(f"building {image}")
             base = bases.get(platform)
             own = layers.of(platform)
             layers.push(own)

@@ -132,4 +132,4 @@ def _expression(pattern: str) -> str:
     return "(?s:" + "".join(out) + ")"
 
 
-_SECRET_RULES: tuple[_Rule, ...] = tuple(rule for name in SECRETS if (rule := _rule(name)) is not None)
+_SECRET_RULES: tuple[_Rule, ...] = IgnoreRules.parse(SECRETS).rules
