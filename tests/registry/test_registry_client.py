@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -409,3 +411,48 @@ def test_what_is_no_image_has_no_platforms(client: RegistryClient, app: str) -> 
     chart = canonical_json({"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": empty, "layers": [empty]})
     client.put_manifest(f"{app}:chart", RawManifest(OCI_MANIFEST, chart))
     assert client.platforms(f"{app}:chart") == PlatformSet()
+
+
+# ---- configurations inside manifests ----------------------------------------------------------------------------
+
+
+def embedding(registry: EmbeddedRegistry, data: str) -> RawManifest:
+    """An image's manifest with the configuration in its descriptor, as the image specification allows."""
+    from archkit.planning.index import canonical_json
+
+    fields = json.loads(registry.manifest("team/app:1").content)
+    fields["config"]["data"] = data
+    return RawManifest(OCI_MANIFEST, canonical_json(fields))
+
+
+def test_a_configuration_that_stands_in_the_manifest_is_not_read_again(
+    archkit_registry: EmbeddedRegistry, archkit_images: ImageFactory, client: RegistryClient, app: str
+) -> None:
+    archkit_images.push("team/app:1", "linux/s390x")
+    data = base64.b64encode(archkit_images.image("linux/s390x").config).decode()
+    client.put_manifest(f"{app}:2", embedding(archkit_registry, data))
+    archkit_registry.log.clear()
+    assert client.platforms(f"{app}:2") == PlatformSet("linux/s390x")
+    assert asked(archkit_registry) == ["GET manifest 200"]
+
+
+@pytest.mark.parametrize(("data", "reason"), [("e30=", "there are only 2 of"), ("not base64", "the data in its descriptor is not base64")])
+def test_a_configuration_that_stands_in_the_manifest_is_verified(
+    archkit_registry: EmbeddedRegistry, archkit_images: ImageFactory, client: RegistryClient, app: str, data: str, reason: str
+) -> None:
+    archkit_images.push("team/app:1", "linux/s390x")
+    client.put_manifest(f"{app}:2", embedding(archkit_registry, data))
+    with pytest.raises(RegistryError, match=rf"{app}@sha256:[0-9a-f]+: {reason}"):
+        client.platforms(f"{app}:2")
+
+
+def test_a_configuration_that_is_no_json_is_an_error(client: RegistryClient, app: str) -> None:
+    from archkit.model.oci import OCI_CONFIG
+    from archkit.planning.index import canonical_json
+
+    client.put_blob(app, b"[]", digest=Digest.of(b"[]"), size=2)
+    config = {"mediaType": OCI_CONFIG, "digest": str(Digest.of(b"[]")), "size": 2}
+    fields = {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config, "layers": []}
+    client.put_manifest(f"{app}:1", RawManifest(OCI_MANIFEST, canonical_json(fields)))
+    with pytest.raises(RegistryError, match="the image configuration is not a JSON object"):
+        client.platforms(f"{app}:1")

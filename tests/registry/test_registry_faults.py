@@ -9,10 +9,12 @@ import attrs
 import pytest
 
 from archkit import Digest, Limits, RegistryClient, RegistryError, Retries
+from archkit.ports.http import TransportError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from archkit.ports.http import HttpRequest, HttpResponse
     from archkit.testing import EmbeddedRegistry, ImageFactory, Response
 
 CONTENT = bytes(range(256)) * 512
@@ -319,3 +321,91 @@ def test_redirects_to_nowhere_end(archkit_registry: EmbeddedRegistry, client: Re
     archkit_registry.on("GET").answer(302, headers={"Location": location})
     with pytest.raises(RegistryError, match=reason):
         client.manifest(f"{app}:1")
+
+
+@pytest.mark.parametrize(
+    ("method", "use"),
+    [
+        ("GET", lambda client, app: client.blob(app, DIGEST)),
+        ("GET", lambda client, app: client.stream_blob(app, DIGEST)),
+        ("GET", lambda client, app: client.tags(app)),
+        ("HEAD", lambda client, app: client.has_blob(app, DIGEST)),
+        ("HEAD", lambda client, app: client.head(f"{app}:1")),
+        ("POST", lambda client, app: client.put_blob(app, CONTENT, digest=DIGEST, size=len(CONTENT))),
+        ("POST", lambda client, app: client.mount_blob(app, DIGEST, f"{app}2")),
+        ("DELETE", lambda client, app: client.delete_tag(f"{app}:1")),
+    ],
+)
+@pytest.mark.parametrize("what", ["answer", "drop"])
+def test_every_request_that_fails_is_an_error_that_names_the_reference(
+    archkit_registry: EmbeddedRegistry,
+    client: RegistryClient,
+    app: str,
+    method: str,
+    use: Callable[[RegistryClient, str], object],
+    what: str,
+) -> None:
+    rule = archkit_registry.on(method)
+    if what == "answer":
+        rule.answer(418)
+    else:
+        rule.drop()
+    with pytest.raises(RegistryError, match=r"HTTP 418" if what == "answer" else "the connection broke") as caught:
+        use(client, app)
+    assert caught.value.reference.startswith(app)
+    assert caught.value.status == (418 if what == "answer" else None)
+
+
+@pytest.mark.parametrize("status", [403, 507])
+def test_a_refused_manifest_is_an_error(
+    archkit_registry: EmbeddedRegistry, archkit_images: ImageFactory, client: RegistryClient, app: str, status: int
+) -> None:
+    archkit_images.push("team/app:1", "linux/amd64")
+    archkit_registry.on("PUT").answer(status, body='{"errors":[{"code":"DENIED"}, "?", {"message":"read only"}]}')
+    with pytest.raises(RegistryError, match=rf"{app}:2: DENIED; read only \(HTTP {status}\)"):
+        client.put_manifest(f"{app}:2", archkit_registry.manifest("team/app:1"))
+    assert archkit_registry.tags("team/app") == ["1"]
+
+
+def test_a_status_that_nobody_knows_is_told(archkit_registry: EmbeddedRegistry, client: RegistryClient, app: str) -> None:
+    archkit_registry.on("GET").answer(499)
+    with pytest.raises(RegistryError, match=r"an unknown status \(HTTP 499\)"):
+        client.manifest(f"{app}:1")
+
+
+def test_an_upload_that_cannot_be_cancelled_either_is_one_error(
+    archkit_registry: EmbeddedRegistry, client: RegistryClient, app: str
+) -> None:
+    archkit_registry.on("PUT", kind="upload").drop().times(1)
+    archkit_registry.on("DELETE", kind="upload").drop().times(1)
+    with pytest.raises(RegistryError, match="the connection broke"):
+        client.put_blob(app, iter([CONTENT]), digest=DIGEST, size=len(CONTENT))
+
+
+def test_a_mount_that_opens_an_upload_nowhere_is_false(archkit_registry: EmbeddedRegistry, client: RegistryClient, app: str) -> None:
+    archkit_registry.on("POST").answer(202)
+    assert not client.mount_blob(app, DIGEST, f"{app}2")
+
+
+def test_head_of_what_disappears_meanwhile_is_none(archkit_registry: EmbeddedRegistry, client: RegistryClient, app: str) -> None:
+    archkit_registry.on("HEAD").answer(200)
+    assert client.head(f"{app}:1") is None
+    archkit_registry.on("GET").answer(403)
+    with pytest.raises(RegistryError, match="HTTP 403"):
+        client.head(f"{app}:1")
+
+
+def test_a_failed_tls_handshake_says_what_may_be_the_reason() -> None:
+    from archkit.adapters.http import UrllibHttpClient
+
+    class NoHandshake(UrllibHttpClient):
+        """Stands in for a host that speaks no TLS."""
+
+        def send(self, request: HttpRequest, *, limit: int, error_limit: int) -> HttpResponse:
+            raise TransportError("no secure connection: wrong version number", transient=False)
+
+    with (
+        RegistryClient(http=NoHandshake()) as client,
+        pytest.raises(RegistryError, match=r"if registry\.test:5000 speaks plain HTTP, name it in plain_http"),
+    ):
+        client.manifest("registry.test:5000/app:1")
