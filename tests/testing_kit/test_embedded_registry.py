@@ -7,6 +7,7 @@ import json
 import socket
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -81,7 +82,8 @@ def test_stopping_ends_connections_that_are_open_and_threads() -> None:
         idle.sendall(b"GET /v2/ HTTP/1.1\r\n")
         registry.stop()
         registry.stop()
-        assert idle.recv(100) == b""
+        with suppress(ConnectionResetError):  # what a client sees whose half request was not read yet
+            assert idle.recv(100) == b""
     assert set(threading.enumerate()) <= before
 
 
