@@ -8,10 +8,11 @@ nothing of archkit.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Protocol
 
     from typing_extensions import dataclass_transform
 else:
@@ -246,13 +247,15 @@ class StitchError(ArchkitError, ValueError):
         return self.remedy
 
 
-class ReportedFinding(Protocol):
-    """What :class:`FindingsError` needs to know of a finding."""
+if TYPE_CHECKING:
 
-    @property
-    def code(self) -> str: ...
-    @property
-    def severity(self) -> str: ...
+    class ReportedFinding(Protocol):
+        """What :class:`FindingsError` needs to know of a finding."""
+
+        @property
+        def code(self) -> str: ...
+        @property
+        def severity(self) -> str: ...
 
 
 class FindingsError(ArchkitError, ValueError):

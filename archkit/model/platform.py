@@ -99,13 +99,13 @@ _MACHINES = {
 }
 """What ``uname -m`` and Windows call a CPU, where parsing does not already know the name."""
 
-_TOKEN = re.compile(r"[A-Za-z0-9_.-]+")
-_OS_PART = re.compile(r"([A-Za-z0-9_-]+)(?:\(([A-Za-z0-9_.%-]*)((?:\+[A-Za-z0-9_.%-]+)*)\))?")
-_QUOTED = re.compile(rb"%([0-9A-Fa-f]{2})")
-_NOT_QUOTED = re.compile(r"%(?![0-9A-Fa-f]{2})")
-_SPECIAL = re.compile(r"[^A-Za-z0-9_.-]")
-_NOT_IN_TAG = re.compile(r"[^A-Za-z0-9_.-]+")
-_VERSION_BEHIND = re.compile(r"(?::|,osver(?:sion)?=)([A-Za-z0-9_.-]+)$")
+_TOKEN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-")
+# Patterns are texts: `re` compiles one on its first use, importing this module compiles none.
+_OS_PART = r"([A-Za-z0-9_-]+)(?:\(([A-Za-z0-9_.%-]*)((?:\+[A-Za-z0-9_.%-]+)*)\))?"
+_QUOTED = rb"%([0-9A-Fa-f]{2})"
+_BADLY_QUOTED = r"%(?![0-9A-Fa-f]{2})"
+_SPECIAL = r"[^A-Za-z0-9_.-]"
+_VERSION_BEHIND = r"(?::|,osver(?:sion)?=)([A-Za-z0-9_.-]+)$"
 
 _UNMATCHED_FEATURE = "win32k"
 """A feature that old Windows images name and no matching looks at (containerd ``windowsStripFeaturesMatcher``)."""
@@ -129,14 +129,18 @@ def _canonical_arch(arch: str, variant: str) -> tuple[str, str]:
     return arch, variant
 
 
+def _is_token(text: str) -> bool:
+    return bool(text) and _TOKEN.issuperset(text)
+
+
 def _quote(text: str) -> str:
-    return _SPECIAL.sub(lambda found: "".join(f"%{byte:02X}" for byte in found.group().encode()), text)
+    return re.sub(_SPECIAL, lambda found: "".join(f"%{byte:02X}" for byte in found.group().encode()), text)
 
 
 def _unquote(text: str) -> str:
-    if _NOT_QUOTED.search(text):
+    if re.search(_BADLY_QUOTED, text):
         raise ValueError("% without two hexadecimal digits behind it")
-    return _QUOTED.sub(lambda found: bytes([int(found.group(1), 16)]), text.encode()).decode()
+    return re.sub(_QUOTED, lambda found: bytes([int(found.group(1), 16)]), text.encode()).decode()
 
 
 def _features(features: Iterable[str]) -> tuple[str, ...]:
@@ -174,7 +178,7 @@ class Platform:
         os_name = _OS_ALIASES.get(self.os.lower(), self.os.lower())
         arch, variant = _canonical_arch(self.arch, self.variant)
         for part, name in ((os_name, "operating system"), (arch, "CPU"), (variant or "-", "variant")):
-            if not _TOKEN.fullmatch(part):
+            if not _is_token(part):
                 text = "/".join(filter(None, (self.os, self.arch, self.variant)))
                 raise PlatformSyntaxError(text, f"the {name} is {part!r}")
         for field, value in (("os", os_name), ("arch", arch), ("variant", variant)):
@@ -196,11 +200,11 @@ class Platform:
                 CPUs; says which one was probably meant.
         """
         stripped = text.strip()
-        behind = _VERSION_BEHIND.search(stripped)
+        behind = re.search(_VERSION_BEHIND, stripped)
         version = behind.group(1) if behind else ""
         parts = (stripped[: behind.start()] if behind else stripped).split("/")
-        os_part = _OS_PART.fullmatch(parts[0])
-        if os_part is None or len(parts) > 3 or not all(_TOKEN.fullmatch(part) for part in parts[1:]):
+        os_part = re.fullmatch(_OS_PART, parts[0])
+        if os_part is None or len(parts) > 3 or not all(map(_is_token, parts[1:])):
             raise PlatformSyntaxError(text, _shape_reason(stripped), _suggestion(stripped))
         if version and os_part.group(2):
             raise PlatformSyntaxError(text, "two versions of the operating system")
@@ -242,7 +246,7 @@ class Platform:
 
         def token(name: str, default: str) -> str:
             value = fields.get(name)
-            return value if isinstance(value, str) and _TOKEN.fullmatch(value) else default
+            return value if isinstance(value, str) and _is_token(value) else default
 
         variant, version, features = fields.get("variant"), fields.get("os.version"), fields.get("os.features")
         return cls(
@@ -278,7 +282,7 @@ class Platform:
         features behind it where there are any.
         """
         parts = (self.os, self.arch, self.variant, self.os_version, *self.os_features)
-        return _NOT_IN_TAG.sub("_", "_".join(filter(None, parts)))
+        return re.sub(_SPECIAL + "+", "_", "_".join(filter(None, parts)))
 
     def to_oci(self) -> dict[str, object]:
         """The fields of the OCI image specification, without empty ones, in the order of the specification."""

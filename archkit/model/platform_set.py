@@ -10,7 +10,7 @@ from typing import ClassVar
 from archkit.errors import PlatformSyntaxError, TargetsError
 from archkit.model.platform import Platform
 
-_SEPARATOR = re.compile(r",(?!\s*osver(?:sion)?=)")
+_SEPARATOR = r",(?!\s*osver(?:sion)?=)"
 
 
 class PlatformSet(AbstractSet[Platform]):
@@ -53,7 +53,7 @@ class PlatformSet(AbstractSet[Platform]):
         items = [text] if isinstance(text, str) else list(text)
         entries: list[Platform | str] = []
         for item in items:
-            entries.extend([item] if isinstance(item, Platform) else _SEPARATOR.split(item))
+            entries.extend([item] if isinstance(item, Platform) else re.split(_SEPARATOR, item))
         if any(isinstance(entry, str) and entry.strip().lower() == "all" for entry in entries):
             if len(entries) > 1:
                 raise PlatformSyntaxError(", ".join(map(str, entries)), "'all' stands beside other platforms", "all")
