@@ -114,6 +114,7 @@ if __name__ == "__main__":
 import hashlib
 
 import nox
+from nox.command import CommandFailed
 
 PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 VERSIONS = ["3.10", "3.11", "3.12", "3.13"]
@@ -173,12 +174,22 @@ def tests_all(session: nox.Session) -> None:
 def lint(session: nox.Session) -> None:
     """Style, types, the types of the public names, layers."""
     install(session, "lint")
-    session.run("ruff", "check")
-    session.run("ruff", "format", "--check")
-    session.run("lint-imports", "--no-logo")
-    session.run("mypy")
-    session.run("basedpyright")
-    session.run("pyright", "--verifytypes", "archkit", "--ignoreexternal")
+    checks = [
+        ("ruff", "check"),
+        ("ruff", "format", "--check"),
+        ("lint-imports", "--no-logo"),
+        ("mypy",),
+        ("basedpyright",),
+        ("pyright", "--verifytypes", "archkit", "--ignoreexternal"),
+    ]
+    failed: list[str] = []
+    for check in checks:  # all of them, whatever the earlier ones say
+        try:
+            session.run(*check)
+        except CommandFailed:
+            failed.append(check[0])
+    if failed:
+        session.error(f"failed: {', '.join(failed)}")
 
 
 @nox.session
