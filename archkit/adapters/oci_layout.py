@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
-import json
-import os
-import uuid
-from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from archkit.adapters.content import as_reference, check, checked, find_platforms, read_manifest
-from archkit.adapters.file_lock import lock, try_lock, unlock
+from archkit.adapters.layout_folder import LayoutFolder
 from archkit.errors import ReferenceSyntaxError, RegistryError
-from archkit.model.oci import OCI_INDEX, Descriptor, DocumentError
+from archkit.model.oci import Descriptor, DocumentError
 from archkit.model.reference import Digest, ImageReference
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+    import os
+    from collections.abc import Iterator, Mapping, Sequence
 
     from archkit.model.oci import RawManifest
     from archkit.model.platform_set import PlatformSet
     from archkit.ports.registry import ImageStore
 
-_MARKER, _INDEX, _BLOBS = "oci-layout", "index.json", "blobs"
-_VERSION = b'{"imageLayoutVersion":"1.0.0"}'
 _FULL_NAME = "io.containerd.image.name"
 _REF_NAME = "org.opencontainers.image.ref.name"
-_TEMPORARY = "archkit-"
-_PIECE = 1024 * 1024
 _MANIFEST_LIMIT = _BLOB_LIMIT = 4 * 1024 * 1024
-_INDEX_LIMIT = 64 * 1024 * 1024
-_LOCK_TIMEOUT = 30.0
 
 
 class OciLayout:
@@ -53,6 +44,7 @@ class OciLayout:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path: Path = Path(path)
         """The folder."""
+        self._folder = LayoutFolder(self.path)
 
     def __repr__(self) -> str:
         return f"OciLayout({str(self.path)!r})"
@@ -67,7 +59,7 @@ class OciLayout:
             raise self._missing(ref)
         digest, media_type = found
         name = self._name(ref)
-        content = self._read_blob(digest, _MANIFEST_LIMIT, name)
+        content = self._folder.read(digest, _MANIFEST_LIMIT, name=name)
         if content is None:
             raise RegistryError(name, f"the manifest {digest} is not among the blobs", 404)
         return read_manifest(content, media_type, digest=digest, name=name)
@@ -76,7 +68,7 @@ class OciLayout:
         """Type, digest and size of what stands under a tag or digest; None when nothing does."""
         ref = as_reference(reference)
         found = self._find(ref)
-        if found is None or not self._blob_path(found[0]).is_file():
+        if found is None or self._folder.size(found[0]) is None:
             return None
         return self.manifest(ref.repository_only.with_digest(found[0])).descriptor
 
@@ -85,7 +77,7 @@ class OciLayout:
         ref = as_reference(reference)
         made = read_manifest(manifest.content, manifest.media_type, digest=ref.digest, name=self._name(ref)).descriptor
         digest = ref.digest or made.digest
-        self._write_blob((manifest.content,), digest, made.size, self._name(ref))
+        self._folder.write((manifest.content,), digest, made.size, name=self._name(ref))
         if ref.tag is not None:
             full = str(ref.repository_only.with_tag(ref.tag))
             entry: dict[str, Any] = {
@@ -94,7 +86,7 @@ class OciLayout:
                 "size": made.size,
                 "annotations": {_FULL_NAME: full, _REF_NAME: ref.tag},
             }
-            with self._changed_entries() as entries:
+            with self._folder.changed_entries() as entries:
                 kept = [other for other in entries if not _names(other, ref)]
                 entries[:] = [*kept, entry]
         return made
@@ -104,8 +96,7 @@ class OciLayout:
     def blob(self, reference: ImageReference | str, digest: Digest | str, *, limit: int | None = None) -> bytes:
         """A whole blob, digest verified, of at most ``limit`` bytes (None: 4 MiB)."""
         digest, name = Digest(digest), self._name(as_reference(reference))
-        self._check_layout()
-        content = self._read_blob(digest, _BLOB_LIMIT if limit is None else limit, name)
+        content = self._folder.read(digest, _BLOB_LIMIT if limit is None else limit, name=name)
         if content is None:
             raise RegistryError(name, f"there is no blob {digest}", 404)
         check(content, digest, None, name=f"{name}, blob {digest}")
@@ -114,29 +105,23 @@ class OciLayout:
     def stream_blob(self, reference: ImageReference | str, digest: Digest | str) -> Iterator[bytes]:
         """A blob in pieces, in flat memory; the last piece comes only when the digest is right."""
         digest, name = Digest(digest), self._name(as_reference(reference))
-        self._check_layout()
-        try:
-            file = self._blob_path(digest).open("rb")
-        except FileNotFoundError:
-            raise RegistryError(name, f"there is no blob {digest}", 404) from None
-        except OSError as error:
-            raise _unusable(name, error) from error
-        return checked(_pieces(file, name), digest, None, name=f"{name}, blob {digest}")
+        if self._folder.size(digest) is None:
+            raise RegistryError(name, f"there is no blob {digest}", 404)
+        return checked(self._folder.pieces(digest, name=name), digest, None, name=f"{name}, blob {digest}")
 
     def has_blob(self, reference: ImageReference | str, digest: Digest | str) -> bool:
         """Whether the layout holds this blob; its repositories share them all."""
         as_reference(reference)
-        self._check_layout()
-        return self._blob_path(Digest(digest)).is_file()
+        return self._folder.size(Digest(digest)) is not None
 
     def put_blob(self, reference: ImageReference | str, content: bytes | Iterator[bytes], *, digest: Digest | str, size: int) -> None:
         """Store a blob of ``size`` bytes; nothing is written when it is there already."""
         digest, name = Digest(digest), self._name(as_reference(reference))
-        pieces: Iterable[bytes] = (content,) if isinstance(content, bytes) else content
+        pieces = (content,) if isinstance(content, bytes) else content
         if isinstance(content, bytes):
             check(content, digest, size, name=name)
-        if not self._is_there(digest, size):
-            self._write_blob(pieces, digest, size, name)
+        if self._folder.size(digest) != size:
+            self._folder.write(pieces, digest, size, name=name)
 
     def mount_blob(self, reference: ImageReference | str, digest: Digest | str, source: ImageReference | str) -> bool:
         """Whether the layout holds this blob: one that any of its repositories has, all have."""
@@ -164,7 +149,7 @@ class OciLayout:
             raise RegistryError(self._name(ref), "names no tag, so there is nothing to remove", remedy="write NAME:TAG")
         if not any(_names(entry, ref) for entry in self._entries()):
             return False
-        with self._changed_entries() as entries:
+        with self._folder.changed_entries() as entries:
             kept = [entry for entry in entries if not _names(entry, ref)]
             removed = len(kept) < len(entries)
             entries[:] = kept
@@ -187,9 +172,9 @@ class OciLayout:
         try:
             return Descriptor.from_json(found[0])
         except DocumentError as error:
-            raise RegistryError(name, f"{_INDEX} cannot be read: {error}") from error
+            raise RegistryError(name, f"index.json cannot be read: {error}") from error
 
-    # ---- files --------------------------------------------------------------------------------------------------
+    # ---- entries ------------------------------------------------------------------------------------------------
 
     def _name(self, ref: ImageReference) -> str:
         return f"{ref} in the layout {self.path}"
@@ -213,7 +198,7 @@ class OciLayout:
         if ref.digest is not None:
             types = (entry.get("mediaType") for entry in entries if entry.get("digest") == ref.digest)
             found = next((text for text in types if isinstance(text, str)), "")
-            return (ref.digest, found) if self._blob_path(ref.digest).is_file() else None
+            return (ref.digest, found) if self._folder.size(ref.digest) is not None else None
         named = [entry for entry in entries if _names(entry, ref)] if ref.tag is not None else entries
         if ref.tag is None and len({entry.get("digest") for entry in named}) > 1:
             raise self._ambiguous(self._name(ref), len(named))
@@ -223,175 +208,11 @@ class OciLayout:
         try:
             descriptor = Descriptor.from_json((by_full_name or named)[-1])
         except DocumentError as error:
-            raise RegistryError(self._name(ref), f"{_INDEX} cannot be read: {error}") from error
+            raise RegistryError(self._name(ref), f"index.json cannot be read: {error}") from error
         return descriptor.digest, descriptor.media_type
 
-    def _blob_path(self, digest: Digest) -> Path:
-        return self.path / _BLOBS / digest.algorithm / digest.hex
-
-    def _is_there(self, digest: Digest, size: int) -> bool:
-        self._check_layout()
-        try:
-            return self._blob_path(digest).stat().st_size == size
-        except FileNotFoundError:
-            return False
-        except OSError as error:
-            raise _unusable(f"layout {self.path}", error) from error
-
-    def _read_blob(self, digest: Digest, limit: int, name: str) -> bytes | None:
-        try:
-            with self._blob_path(digest).open("rb") as file:
-                content = file.read(limit + 1)
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise _unusable(name, error) from error
-        if len(content) > limit:
-            raise RegistryError(name, f"the blob {digest} is longer than the limit of {limit} bytes")
-        return content
-
-    def _check_layout(self) -> bool:
-        """Whether the layout is there; nothing is there where the folder is missing or empty."""
-        name = f"layout {self.path}"
-        try:
-            with (self.path / _MARKER).open("rb") as file:
-                content = file.read(_PIECE)
-            version = json.loads(content)["imageLayoutVersion"] if content else "1.0.0"  # empty: being made right now
-        except FileNotFoundError:
-            if self._is_blank():
-                return False
-            if (self.path / _MARKER).exists():  # made by somebody else between the two looks
-                return True
-            raise RegistryError(name, f"the folder is no OCI layout: it has no {_MARKER}", remedy="name another folder") from None
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise RegistryError(name, f"{_MARKER} cannot be read: {error}") from error
-        except OSError as error:
-            raise _unusable(name, error) from error
-        if not isinstance(version, str) or not version.startswith("1."):
-            raise RegistryError(name, f"the layout has version {version!r}; archkit knows version 1")
-        return True
-
-    def _is_blank(self) -> bool:
-        try:
-            return all(path.name.startswith(_TEMPORARY) for path in self.path.iterdir())
-        except FileNotFoundError:
-            return True
-        except OSError as error:
-            raise _unusable(f"layout {self.path}", error) from error
-
-    def _document(self) -> dict[str, Any]:
-        name = f"layout {self.path}"
-        if not self._check_layout():
-            return {"manifests": []}
-        try:
-            with (self.path / _INDEX).open("rb") as file:
-                content = file.read(_INDEX_LIMIT + 1)
-            fields = json.loads(content)
-        except FileNotFoundError:
-            return {"manifests": []}
-        except (ValueError, RecursionError) as error:
-            raise RegistryError(name, f"{_INDEX} cannot be read: {error}") from error
-        except OSError as error:
-            raise _unusable(name, error) from error
-        document: dict[str, Any] = fields if isinstance(fields, dict) else {"manifests": None}
-        entries = document.setdefault("manifests", [])
-        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-            raise RegistryError(name, f"{_INDEX} cannot be read: it is no index")
-        return document
-
     def _entries(self) -> list[dict[str, Any]]:
-        return list(self._document()["manifests"])
-
-    # ---- writing ------------------------------------------------------------------------------------------------
-
-    @contextmanager
-    def _changed_entries(self) -> Generator[list[dict[str, Any]], None, None]:
-        """The entries of ``index.json`` for changing; written when the block ends, with no other writer in between."""
-        with self._locked():
-            document = self._document()
-            yield document["manifests"]
-            content = json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, **document}, separators=(",", ":"))
-            temporary = self._temporary_path()
-            try:
-                temporary.write_bytes(content.encode())
-                temporary.replace(self.path / _INDEX)  # a reader, also after a kill, finds the old file or the new one
-            finally:
-                temporary.unlink(missing_ok=True)
-
-    def _write_blob(self, pieces: Iterable[bytes], digest: Digest, size: int, name: str) -> None:
-        temporary = self._temporary_path()
-        with self._locked():
-            self._remove_leftovers()
-            file = temporary.open("xb")
-            try_lock(file)
-        try:
-            with file:
-                for piece in checked(pieces, digest, size, name=name):
-                    with self._told(name):
-                        file.write(piece)
-                with self._locked():  # nobody holds the file once it is closed, and a cleaner would take it for a leftover
-                    file.close()  # Windows moves no open file
-                    self._blob_path(digest).parent.mkdir(parents=True, exist_ok=True)
-                    temporary.replace(self._blob_path(digest))
-        finally:
-            temporary.unlink(missing_ok=True)
-
-    def _temporary_path(self) -> Path:
-        return self.path / f"{_TEMPORARY}{uuid.uuid4().hex}.tmp"
-
-    def _remove_leftovers(self) -> None:
-        """Remove what a killed run left: temporary files that nobody holds."""
-        for path in self.path.glob(f"{_TEMPORARY}*.tmp"):
-            with suppress(OSError):
-                with path.open("r+b") as file:
-                    free = try_lock(file)
-                if free:
-                    path.unlink()
-
-    @contextmanager
-    def _locked(self) -> Generator[None, None, None]:
-        """No other process or thread writes while the block runs; makes the layout if it is not there."""
-        name = f"layout {self.path}"
-        with self._told(name):
-            if not self._check_layout():
-                self.path.mkdir(parents=True, exist_ok=True)
-                with suppress(FileExistsError), (self.path / _MARKER).open("xb") as made:
-                    made.write(_VERSION)
-            with (self.path / _MARKER).open("r+b") as marker:  # the lock: a file that is always there and never replaced
-                if not lock(marker, timeout=_LOCK_TIMEOUT):
-                    raise RegistryError(name, f"another process has been writing for {_LOCK_TIMEOUT:g} s")
-                try:
-                    if marker.seek(0, os.SEEK_END) == 0:  # whoever made it was killed in between
-                        marker.write(_VERSION)
-                        marker.flush()
-                    yield
-                finally:
-                    unlock(marker)
-
-    @contextmanager
-    def _told(self, name: str) -> Generator[None, None, None]:
-        try:
-            yield
-        except RegistryError:
-            raise
-        except OSError as error:
-            raise _unusable(name, error) from error
-
-
-def _unusable(name: str, error: OSError) -> RegistryError:
-    return RegistryError(name, f"cannot be used: {error.strerror or error}" + (f": {error.filename}" if error.filename else ""))
-
-
-def _pieces(file: IO[bytes], name: str) -> Iterator[bytes]:
-    with file:
-        while True:
-            try:
-                piece = file.read(_PIECE)
-            except OSError as error:
-                raise _unusable(name, error) from error
-            if not piece:
-                return
-            yield piece
+        return list(self._folder.document()["manifests"])
 
 
 def _entry_names(entry: Mapping[str, Any]) -> tuple[ImageReference | None, str | None]:

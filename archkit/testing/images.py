@@ -27,7 +27,7 @@ from archkit.model.oci import (
     Descriptor,
     RawManifest,
 )
-from archkit.model.platform import Platform
+from archkit.model.platform import ByPlatform, Platform
 from archkit.model.platform_set import PlatformSet
 from archkit.model.reference import Digest, ImageReference
 from archkit.planning.index import canonical_json, compose_index, encode_index
@@ -161,8 +161,8 @@ class ImageFactory:
         *,
         docker: bool = False,
         attestations: bool = False,
-        elf: Mapping[Platform | str, str] | None = None,
-        config: Mapping[Platform | str, Mapping[str, object] | Platform | str] | None = None,
+        elf: ByPlatform[str] | None = None,
+        config: ByPlatform[Mapping[str, object] | Platform | str] | None = None,
         entrypoint: str | None = None,
         files: Mapping[str, bytes] | None = None,
         labels: Mapping[str, str] | None = None,
@@ -243,7 +243,7 @@ class ImageFactory:
         return attrs.evolve(manifest.descriptor.with_platform(unknown), annotations=about)
 
 
-def _by_platform(items: Mapping[Platform | str, _V] | None) -> dict[Platform, _V]:
+def _by_platform(items: ByPlatform[_V] | None) -> dict[Platform, _V]:
     return {Platform.parse(key) if isinstance(key, str) else key: value for key, value in (items or {}).items()}
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 from typing import TYPE_CHECKING
 
 import attrs
 import pytest
 
-from archkit import Digest, Limits, RegistryClient, RegistryError, Retries
+from archkit import Digest, Limits, OciLayout, RegistryClient, RegistryError, Retries
 from archkit.ports.http import TransportError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from archkit.ports.http import HttpRequest, HttpResponse
     from archkit.testing import EmbeddedRegistry, ImageFactory, Response
@@ -409,3 +411,15 @@ def test_a_failed_tls_handshake_says_what_may_be_the_reason() -> None:
         pytest.raises(RegistryError, match=r"if registry\.test:5000 speaks plain HTTP, name it in plain_http"),
     ):
         client.manifest("registry.test:5000/app:1")
+
+
+def test_a_stream_that_nobody_reads_leaves_nothing_open(
+    archkit_registry: EmbeddedRegistry, client: RegistryClient, app: str, tmp_path: Path
+) -> None:
+    client.put_blob(app, CONTENT, digest=DIGEST, size=len(CONTENT))
+    client.stream_blob(app, DIGEST)
+    layout = OciLayout(tmp_path / "layout")
+    layout.put_blob(app, CONTENT, digest=DIGEST, size=len(CONTENT))
+    layout.stream_blob(app, DIGEST)
+    gc.collect()  # what is left open is a warning here, and warnings are errors
+    assert client.blob(app, DIGEST) == CONTENT
