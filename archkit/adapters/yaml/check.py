@@ -42,6 +42,7 @@ class _End:
 class _Leaf:
     value: object
     anchor: str | None = None
+    tag: str | None = None
 
 
 _Atom: TypeAlias = "_Start | _End | _Leaf"
@@ -77,8 +78,9 @@ class Change:
 
     @classmethod
     def replace(cls, tree: Tree, node: int, value: str) -> Change:
-        """Another text; its anchor stays."""
-        return cls(node, 1, (_Leaf(value, tree.event(node).anchor),))
+        """Another text; its anchor and tag stay."""
+        event = cast("yaml.ScalarEvent", tree.event(node))
+        return cls(node, 1, (_Leaf(value, event.anchor, event.tag),))
 
 
 _known_atoms: Recent[tuple[_Atom, ...]] = Recent()
@@ -156,7 +158,7 @@ def _fits(key: Key, atom: _Atom) -> bool:
     if isinstance(atom, (_Start, _End)):
         wanted = (atom.anchor, atom.tag) if isinstance(atom, _Start) else (None, None)
         return found[0] is atom.kind and (found[1:] or (None, None)) == wanted
-    if len(found) not in {2, 4} or (found[2:] or (None, None)) != (atom.anchor, None):
+    if len(found) not in {2, 4} or (found[2:] or (None, None)) != (atom.anchor, atom.tag):
         return False
     value, (plain, _) = found[0], found[1]
     if isinstance(atom.value, str):

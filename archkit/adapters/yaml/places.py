@@ -203,11 +203,11 @@ def _column(tree: Tree, index: int) -> int:
 def _newline(tree: Tree, at: int) -> str:
     """The line break that is in use around a place."""
     source = tree.source
-    before = source.rfind("\n", 0, at)
-    index = before if before >= 0 else source.find("\n", at)
-    if index < 0:
-        return "\r" if "\r" in source else "\n"
-    return "\r\n" if index and source[index - 1] == "\r" else "\n"
+    before = max(source.rfind("\n", 0, at), source.rfind("\r", 0, at))
+    if before < 0:
+        found = _BREAK.search(source, at)
+        return found.group() if found else "\n"
+    return "\r\n" if source[before - 1 : before + 1] == "\r\n" else source[before]
 
 
 def _block_style(tree: Tree, path: Path, node: int) -> Block:
