@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 CRANE = "v0.22.1"
 REGCTL = "v0.11.7"
 DOCKER_CLI = "v28.5.2+incompatible"
+KUBECTL = "v1.36.3"
 OLDEST_DOCKER = 23
 """`docker manifest inspect` reads OCI indexes from this version on; Debian 12 has 20.10."""
 OLDEST_GO = (1, 26)
@@ -119,6 +120,29 @@ def build_docker(log: TextIO) -> None:
     go(log, "build", "-mod=mod", "-trimpath", flags, "-o", str(BIN / "docker"), f"{module}/cmd/docker", cwd=source)
 
 
+def build_kubectl(log: TextIO) -> None:
+    """k8s.io/kubernetes points at folders of its own checkout; point at the modules that are published of them."""
+    needs_go()
+    module, published = "k8s.io/kubernetes", KUBECTL.replace("v1.", "v0.")
+    source = CACHE / "src" / "kubectl"
+    shutil.rmtree(source, ignore_errors=True)
+    source.mkdir(parents=True)
+    (source / "go.mod").write_text("module archkit.test/kubectl\n")
+    found = re.search(r'"GoMod": "(.*)"', go(log, "mod", "download", "-json", f"{module}@{KUBECTL}", cwd=source))
+    if found is None:
+        raise Missing("the go command did not say where it put the source")
+    released = Path(found.group(1)).read_text(encoding="utf-8")
+    version = re.search(r"(?m)^go .*$", released)
+    replaced = re.findall(r"(?m)^\t(k8s\.io/[a-z-]+) => \./staging", released)
+    lines = ["module archkit.test/kubectl", version.group() if version else "go 1.26", f"require {module} {KUBECTL}"]
+    lines += [f"replace {name} => {name} {published}" for name in replaced]
+    (source / "go.mod").write_text("\n".join(lines) + "\n")
+    (source / "tools.go").write_text(f'//go:build tools\n\npackage kubectl\n\nimport _ "{module}/cmd/kubectl"\n')
+    go(log, "mod", "tidy", cwd=source)
+    flags = f"-ldflags=-s -w -X k8s.io/component-base/version.gitVersion={KUBECTL}"
+    go(log, "build", "-trimpath", flags, "-o", str(BIN / "kubectl"), f"{module}/cmd/kubectl", cwd=source)
+
+
 def build_oracle(log: TextIO) -> None:
     needs_go()
     go(log, "build", "-trimpath", "-o", str(BIN / "archkit-oracle"), ".", cwd=ORACLES)
@@ -142,6 +166,7 @@ PARTS: dict[str, tuple[str, Callable[[TextIO], None]]] = {
     "crane": (CRANE, install(f"github.com/google/go-containerregistry/cmd/crane@{CRANE}")),
     "regctl": (REGCTL, install(f"github.com/regclient/regclient/cmd/regctl@{REGCTL}")),
     "docker": (DOCKER_CLI, build_docker),
+    "kubectl": (KUBECTL, build_kubectl),
     "archkit-oracle": (oracle_version(), build_oracle),
     QEMU: ("any", install_qemu),
 }

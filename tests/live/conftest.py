@@ -46,6 +46,12 @@ def docker() -> Path:
 
 
 @pytest.fixture(scope="session")
+def kubectl() -> Path:
+    """kubectl; there may be no cluster behind it."""
+    return require("kubectl")
+
+
+@pytest.fixture(scope="session")
 def qemu_aarch64() -> Path:
     """qemu's user-mode emulator for arm64 programs."""
     return require(realtools.QEMU)
