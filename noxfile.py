@@ -137,7 +137,7 @@ def install(session: nox.Session, *groups: str) -> None:
     if not stamp.is_file() or stamp.read_text(encoding="ascii") != content:
         session.install(*wanted)
         stamp.write_text(content, encoding="ascii")
-    folder = Path(session.create_tmp(), "dist")
+    folder = Path(session.virtualenv.location, "dist")
     shutil.rmtree(folder, ignore_errors=True)
     session.run("python", "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder), silent=True)
     session.install("--no-deps", "--force-reinstall", *map(str, folder.glob("*.whl")))
