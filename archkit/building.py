@@ -83,9 +83,10 @@ def build(
         RegistryError: The registry could not be asked, or refused.
         CancelledError: ``cancel`` was set.
     """
-    wanted = _as_targets(targets)
+    place = RegistrySink(sink) if isinstance(sink, str) else sink
+    wanted = narrow_targets(_as_targets(targets), can_hold_index=can_hold_index(place))
     items = [artifacts] if isinstance(artifacts, Artifact) else list(artifacts)
-    with BuildSession.open(sink, registry=registry, cancel=cancel, on_event=on_event) as session:
+    with BuildSession.open(place, registry=registry, cancel=cancel, on_event=on_event) as session:
         narrowed = [
             narrow_targets(wanted, supported=session.supported(item), can_hold_index=can_hold_index(session.sink)) for item in items
         ]
@@ -141,7 +142,7 @@ class BuildSession:
     @contextlib.contextmanager
     def open(
         cls,
-        sink: Sink | str | None,
+        sink: Sink | None,
         *,
         registry: ImageStore | None = None,
         cancel: threading.Event | None = None,
@@ -152,13 +153,12 @@ class BuildSession:
         Raises:
             BuildError: There is no sink, or none that images can be stored in.
         """
-        target = RegistrySink(sink) if isinstance(sink, str) else sink
-        if target is None:
+        if sink is None:
             raise BuildError("the artifacts", "there is nowhere to put images", "", "give a RegistrySink or a LayoutSink")
         with contextlib.ExitStack() as stack:
-            store = registry if registry is not None and isinstance(target, RegistrySink) else stack.enter_context(_opened(target))
+            store = registry if registry is not None and isinstance(sink, RegistrySink) else stack.enter_context(_opened(sink))
             folder = stack.enter_context(workdir())
-            yield cls(target, store, folder, cancel or threading.Event(), on_event or ignore)
+            yield cls(sink, store, folder, cancel or threading.Event(), on_event or ignore)
 
     def supported(self, artifact: Artifact) -> PlatformSet | None:
         """What an artifact and its builder can be built for; None: unknown."""

@@ -118,7 +118,7 @@ class Pipeline:
         Raises:
             TargetsError, BuildError, ReferenceSyntaxError, RegistryError: As :func:`archkit.build`.
         """
-        with self._session() as session:
+        with self._session(mode) as session:
             planned = self._plan(session, mode)
         self._mode = mode
         return planned
@@ -133,12 +133,12 @@ class Pipeline:
             BuildError: There is no tag, or as :func:`archkit.build`.
             TargetsError, RegistryError, CancelledError: As :func:`archkit.build`.
         """
-        with self._session() as session:
-            planned = self._plan(session, mode or self._mode or Mode.BUILD)
+        chosen = mode or self._mode or Mode.BUILD
+        with self._session(chosen) as session:
+            planned = self._plan(session, chosen)
             if planned.build is None:
-                raise BuildError(
-                    ", ".join(artifact.image for artifact in self.artifacts), "no tag is given", "", "give the pipeline a `tag`"
-                )
+                names = ", ".join(artifact.image for artifact in self.artifacts)
+                raise BuildError(names, "no tag is given", "", "give the pipeline a `tag`")
             self._result = session.run(planned.build, self.artifacts)
         return self._result
 
@@ -166,7 +166,9 @@ class Pipeline:
             raise BuildError("the artifacts", "nothing has been built yet", "", "call build() first, or pass a build-output file")
         return self._result
 
-    def _session(self) -> contextlib.AbstractContextManager[BuildSession]:
+    def _session(self, mode: Mode) -> contextlib.AbstractContextManager[BuildSession]:
+        if self.requested is not None:  # what no sink can hold is refused before one is opened
+            narrow_targets(Targets(self.requested, requested=True), mode=mode, can_hold_index=can_hold_index(self.sink))
         return BuildSession.open(self.sink, cancel=self._cancel, on_event=self._on_event)
 
     def _plan(self, session: BuildSession, mode: Mode) -> PipelinePlan:
