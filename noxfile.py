@@ -159,7 +159,10 @@ def demo(session: nox.Session) -> None:
 def test(session: nox.Session) -> None:
     """Unit tests and doctests of the built wheel: no engine, no cluster, no network but loopback."""
     install(session, "test")
+    session.env["COVERAGE_FILE"] = str(Path(session.virtualenv.location, "coverage"))
+    session.run("coverage", "erase", silent=True)
     session.run("coverage", "run", pytest(session), *session.posargs)
+    session.run("coverage", "combine", "--quiet", silent=True)
     session.run("coverage", "report", *(["--fail-under=0"] if session.posargs else []))
 
 
