@@ -1,7 +1,8 @@
 """README.md and the pages of docs/ are programs: what they show is what happens.
 
 In a page, a fence of ``python`` is run, all of a page in one namespace and one folder, where `examples/` is a copy of
-the checkout's; the fence of ``text`` behind it is what it prints (`...` stands for anything, as in doctest). A fence
+the checkout's; the fence of ``text`` behind it is what it prints (`...` stands for anything, as in doctest; blank lines at the end do
+not count). A fence
 such as ``yaml file=pod.yaml`` is a file of that name, there from its place on.
 """
 
@@ -55,7 +56,7 @@ def run(page: str, text: str) -> None:
                 exec(code, namespace)
             printed = output.getvalue()
         elif fence.language == "text":
-            told = checker.check_output(fence.body, printed, doctest.ELLIPSIS)
+            told = checker.check_output(fence.body.rstrip() + "\n", printed.rstrip() + "\n", doctest.ELLIPSIS)
             assert told, f"{page}:{fence.line} says\n{fence.body}\nand this was printed\n{printed}"
             printed = ""
 
