@@ -1,9 +1,8 @@
 """README.md and the pages of docs/ are programs: what they show is what happens.
 
 In a page, a fence of ``python`` is run, all of a page in one namespace and one folder, where `examples/` is a copy of
-the checkout's; the fence of ``text`` behind it is what it prints (`...` stands for anything, as in doctest; blank lines at the end do
-not count). A fence
-such as ``yaml file=pod.yaml`` is a file of that name, there from its place on.
+the checkout's; the fence of ``text`` behind it is what it prints (`...` stands for anything, as in doctest; blank
+lines at the end do not count). A fence such as ``yaml file=pod.yaml`` is a file of that name, there from its place on.
 """
 
 from __future__ import annotations
@@ -109,7 +108,5 @@ def test_a_page_that_says_something_else_is_found_out(text: str) -> None:
 
 def test_blocks_of_a_page_share_names_and_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    page = (
-        "```yaml file=a/b.yaml\nk: 1\n```\n```python\nx = open('a/b.yaml').read()\n```\n```python\nprint(x)\n```\n```text\nk: 1\n...\n```\n"
-    )
+    page = "```yaml file=a/b.yaml\nk: 1\n```\n```python\nx = open('a/b.yaml').read()\n```\n```python\nprint(x)\n```\n```text\nk: ...\n```\n"
     run("page", page.replace("open('a/b.yaml').read()", "__import__('pathlib').Path('a/b.yaml').read_text()"))
