@@ -112,6 +112,7 @@ if __name__ == "__main__":
 # ---- the verbs: from here on nox runs this file, on a Python that is new enough ----------------------------------
 
 import hashlib
+import logging
 
 import nox
 from nox.command import CommandFailed
@@ -119,6 +120,7 @@ from nox.command import CommandFailed
 PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 VERSIONS = ["3.10", "3.11", "3.12", "3.13"]
 
+logging.getLogger("nox").addFilter(lambda record: record.getMessage() != "uv binary not found.")  # nobody asked for it
 nox.needs_version = NOX.replace("nox", "")
 nox.options.default_venv_backend = "uv" if shutil.which("uv") else "virtualenv"
 nox.options.download_python = "never"
