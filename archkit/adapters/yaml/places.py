@@ -125,7 +125,7 @@ def fill(tree: Tree, item: Fill, node: int) -> list[Splice]:
         inline, _ = _flow_style(tree, entry.owner)
         if colon < 0:  # `{affinity}`: a key alone
             return [Splice(stop, stop, ": " + flow(value, inline))]
-        return [_fill_flow(tree, (start, stop), flow(value, inline))]
+        return [_fill_flow(tree, (start, stop), flow(value, inline), tight=inline.colon == ":")]
     key = tree.mark(entry.key)
     line = tree.line_start(key)
     column = key - line
@@ -149,12 +149,12 @@ def _says_nothing(text: str) -> bool:
     return text in {"", "~"} or text.lower() == "null" or (text[0] + text[-1] in {"{}", "[]"} and not text[1:-1].strip(" "))
 
 
-def _fill_flow(tree: Tree, place: tuple[int, int], text: str) -> Splice:
+def _fill_flow(tree: Tree, place: tuple[int, int], text: str, *, tight: bool = False) -> Splice:
     start, stop = place
     inner = tree.source[start + 1 : stop - 1]
     if stop - start > 2 and inner.strip() and "#" in inner:  # `{ # comment` and `}` on a later line: keep the comment
         return Splice(start + 1, start + 1, text[1:-1])
-    if start and tree.source[start - 1] not in " \t\n\r[{,":
+    if start and not tight and tree.source[start - 1] not in " \t\n\r[{,":
         text = " " + text
     return Splice(start, stop, text)
 
@@ -180,7 +180,9 @@ def replace(tree: Tree, item: Replace, node: int) -> list[Splice]:
 
 def _plain(tree: Tree, item: Replace) -> str:
     trail = tree.trail(item.at)
-    in_flow = any(_is_flow(tree, node) for node in trail) or any(node in tree.aliases for node in trail)
+    _, entry = tree.locate(item.at)
+    holders = trail if entry is None else [*trail, entry.owner]  # a merged key stands in another mapping
+    in_flow = any(_is_flow(tree, node) for node in holders) or any(node in tree.aliases for node in trail)
     return written(item.value, flow=in_flow)
 
 
