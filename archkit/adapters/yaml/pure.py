@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -12,6 +13,7 @@ from ruamel.yaml.reader import ReaderError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_INDICATOR = re.compile(r"[ \t]*:|(?:[ \t]*(?:#[^\n\r]*)?(?:\r\n|[\n\r]))*[ \t]*-(?=[ \t\n\r]|$)")
 _STARTS = {"MappingStartEvent": yaml.MappingStartEvent, "SequenceStartEvent": yaml.SequenceStartEvent}
 
 
@@ -29,9 +31,14 @@ class PureParser:
 def _converted(text: str) -> Iterator[yaml.Event]:
     text.encode()  # half a surrogate pair is refused here as libyaml's parser does
     parser = YAML(typ="safe", pure=True)
+    behind = 0
     try:
         for event in parser.parse(text):
-            yield _convert(event)
+            converted = _convert(event)
+            if isinstance(converted, yaml.ScalarEvent) and not converted.value and event.start_mark.index == event.end_mark.index:
+                converted.start_mark = converted.end_mark = _place_of_nothing(text, behind, event.end_mark.index)
+            behind = converted.end_mark.index if converted.end_mark is not None else behind
+            yield converted
     except ReaderError as error:
         place = len(text[: error.position].encode()) if isinstance(error.position, int) else 0
         raise yaml.reader.ReaderError("", place, error.character, "unicode", str(error.reason)) from error
@@ -39,6 +46,13 @@ def _converted(text: str) -> Iterator[yaml.Event]:
         raise yaml.MarkedYAMLError(error.context, _mark(error.context_mark), error.problem, _mark(error.problem_mark)) from error
     except YAMLError as error:
         raise yaml.YAMLError(str(error)) from error
+
+
+def _place_of_nothing(text: str, behind: int, mark: int) -> yaml.Mark:
+    """Where libyaml puts an empty value: right behind its colon or dash; ruamel.yaml puts it before the next token."""
+    found = _INDICATOR.match(text, behind, mark)
+    index = found.end() if found else mark
+    return yaml.Mark("", index, 0, 0, None, 0)
 
 
 def _convert(event: Any) -> yaml.Event:
