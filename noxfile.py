@@ -113,6 +113,7 @@ if __name__ == "__main__":
 
 import hashlib
 import logging
+import platform
 
 import nox
 from nox.command import CommandFailed
@@ -126,6 +127,12 @@ nox.options.default_venv_backend = "uv" if shutil.which("uv") else "virtualenv"
 nox.options.download_python = "never"
 nox.options.reuse_venv = "yes"
 nox.options.sessions = ["test"]
+
+PYENV = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
+if PYENV.is_dir():  # its shims hide every Python that is not chosen
+    chosen = [name for name in os.environ.get("PYENV_VERSION", "").split(":") if name]
+    installed = [path.name for path in PYENV.iterdir() if path.name.startswith(tuple(f"{version}." for version in VERSIONS))]
+    os.environ["PYENV_VERSION"] = ":".join(dict.fromkeys([*(chosen or [platform.python_version()]), *sorted(installed)]))
 
 
 def install(session: nox.Session, *groups: str) -> None:
