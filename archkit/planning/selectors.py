@@ -134,12 +134,13 @@ def allowed(expressions: Sequence[Expression], value: str | None) -> bool:
 
 
 def finite_values(expressions: Sequence[Expression]) -> tuple[str, ...] | None:
-    """The only values that meet all of these, in the order of the first list; None where they have no end."""
+    """The only values that meet all of these, in the order of the first list.
+
+    None where they have no end, or where a node without the label meets them too (``DoesNotExist`` alone).
+    """
     for expression in expressions:
         if expression.operator == "In":
             return tuple(value for value in dict.fromkeys(expression.values) if allowed(expressions, value))
-        if expression.operator == "DoesNotExist":
-            return ()
     return None
 
 
