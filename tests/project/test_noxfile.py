@@ -92,29 +92,24 @@ def test_bare_words_are_verbs(noxfile: ModuleType, given: list[str], passed: lis
     assert noxfile.nox_arguments(given) == passed
 
 
-def test_without_nox_it_makes_an_environment_once_and_starts_again(checkout: Path) -> None:
-    first = start(checkout, "test", "--", "-k", "x")
-    assert (first.returncode, first.stdout) == (0, f"nox was given -f {checkout / 'noxfile.py'} -s test -- -k x\n"), first.stderr
-    assert first.stderr.splitlines()[0].endswith("with nox in it, once")
+def test_without_nox_it_makes_an_environment_and_starts_again(checkout: Path) -> None:
+    wheel = checkout / "wheels" / "nox-9999-py3-none-any.whl"
+    wheel.rename(checkout / "elsewhere")
+    failed = start(checkout, "test")
+    assert (failed.returncode, failed.stdout) == (1, "")
+    assert failed.stderr.splitlines()[-1].startswith("archkit: this failed, see above: ")
+
+    # what the failure left behind is half an environment: it is made again, and taken for ready only then
+    (environment,) = (checkout / ".nox").glob("bootstrap-py*")
+    (environment / "half-made").touch()
+    (checkout / "elsewhere").rename(wheel)
+    made = start(checkout, "test", "--", "-k", "x")
+    assert (made.returncode, made.stdout) == (0, f"nox was given -f {checkout / 'noxfile.py'} -s test -- -k x\n"), made.stderr
+    assert made.stderr.splitlines()[0].endswith("with nox in it, once")
+    assert not (environment / "half-made").exists()
 
     again = start(checkout, "demo")
     assert (again.stdout, again.stderr) == (f"nox was given -f {checkout / 'noxfile.py'} -s demo\n", "")
-
-    (environment,) = (checkout / ".nox").glob("bootstrap-py*")
-    (environment / "archkit-ready").unlink()
-    (environment / "half-made").touch()
-    remade = start(checkout, "demo")
-    assert remade.returncode == 0, remade.stderr
-    assert "with nox in it, once" in remade.stderr
-    assert not (environment / "half-made").exists()
-
-
-def test_an_environment_that_could_not_be_filled_is_not_taken_for_ready(checkout: Path) -> None:
-    (checkout / "wheels" / "nox-9999-py3-none-any.whl").unlink()
-    done = start(checkout, "test")
-    assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith("archkit: this failed, see above: ")
-    assert not list(checkout.glob(".nox/*/archkit-ready"))
 
 
 def test_an_environment_whose_python_has_gone_is_made_again(noxfile: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
