@@ -15,89 +15,11 @@ from typing import TYPE_CHECKING, TypeVar
 import attrs
 
 from archkit.errors import PlatformSyntaxError
+from archkit.model.platform_compat import UNMATCHED_FEATURE, runnable_on, windows_version_runs
+from archkit.model.platform_names import KNOWN_ARCH, KNOWN_OS, MACHINES, OS_ALIASES, canonical_arch, shape_problem, suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-KNOWN_OS = frozenset(
-    [
-        "aix",
-        "android",
-        "darwin",
-        "dragonfly",
-        "freebsd",
-        "hurd",
-        "illumos",
-        "ios",
-        "js",
-        "linux",
-        "nacl",
-        "netbsd",
-        "openbsd",
-        "plan9",
-        "solaris",
-        "wasi",
-        "wasip1",
-        "windows",
-        "zos",
-    ]
-)
-"""Operating systems that Go knows (``internal/syslist``), and ``wasi``, which Docker uses for WebAssembly."""
-
-KNOWN_ARCH = frozenset(
-    [
-        "386",
-        "amd64",
-        "amd64p32",
-        "arm",
-        "armbe",
-        "arm64",
-        "arm64be",
-        "loong64",
-        "mips",
-        "mipsle",
-        "mips64",
-        "mips64le",
-        "mips64p32",
-        "mips64p32le",
-        "ppc",
-        "ppc64",
-        "ppc64le",
-        "riscv",
-        "riscv64",
-        "s390",
-        "s390x",
-        "sparc",
-        "sparc64",
-        "wasm",
-    ]
-)
-"""CPUs that Go knows (``internal/syslist``)."""
-
-_OS_ALIASES = {"macos": "darwin"}
-_ARCH_ALIASES = {
-    "i386": ("386", ""),
-    "x86_64": ("amd64", None),
-    "x86-64": ("amd64", None),
-    "aarch64": ("arm64", None),
-    "armhf": ("arm", "v7"),
-    "armel": ("arm", "v6"),
-}
-"""Other spellings of a CPU, and the variant that each implies (None: the one that is written)."""
-
-_MACHINES = {
-    "armv5l": "arm/v5",
-    "armv6l": "arm/v6",
-    "armv7l": "arm/v7",
-    "armv8l": "arm/v7",
-    "i486": "386",
-    "i586": "386",
-    "i686": "386",
-    "loongarch64": "loong64",
-    "x64": "amd64",
-    "x86": "386",
-}
-"""What ``uname -m`` and Windows call a CPU, where parsing does not already know the name."""
 
 _TOKEN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-")
 # Patterns are texts: `re` compiles one on its first use, importing this module compiles none.
@@ -106,27 +28,6 @@ _QUOTED = rb"%([0-9A-Fa-f]{2})"
 _BADLY_QUOTED = r"%(?![0-9A-Fa-f]{2})"
 _SPECIAL = r"[^A-Za-z0-9_.-]"
 _VERSION_BEHIND = r"(?::|,osver(?:sion)?=)([A-Za-z0-9_.-]+)$"
-
-_UNMATCHED_FEATURE = "win32k"
-"""A feature that old Windows images name and no matching looks at (containerd ``windowsStripFeaturesMatcher``)."""
-_STRICT_HOST_BUILD = 20348
-"""First Windows build whose hosts run containers of an older build (containerd ``platform_windows_compat.go``)."""
-_WINDOWS_LTSC_BUILDS = (20348, 26100)
-
-
-def _canonical_arch(arch: str, variant: str) -> tuple[str, str]:
-    """The one spelling of a CPU and its variant (containerd ``normalizeArch``)."""
-    arch, variant = arch.lower(), variant.lower()
-    if arch in _ARCH_ALIASES:
-        arch, implied = _ARCH_ALIASES[arch]
-        variant = variant if implied is None else implied
-    if arch == "amd64" and variant == "v1":
-        variant = ""
-    elif arch == "arm64":
-        variant = {"8": "", "v8": "", "v8.0": "", "9": "v9", "9.0": "v9", "v9.0": "v9"}.get(variant, variant)
-    elif arch == "arm":
-        variant = {"": "v7", "5": "v5", "6": "v6", "7": "v7", "8": "v8"}.get(variant, variant)
-    return arch, variant
 
 
 def _is_token(text: str) -> bool:
@@ -175,8 +76,8 @@ class Platform:
     """Features that the operating system must have, sorted; only some Windows images have them."""
 
     def __attrs_post_init__(self) -> None:
-        os_name = _OS_ALIASES.get(self.os.lower(), self.os.lower())
-        arch, variant = _canonical_arch(self.arch, self.variant)
+        os_name = OS_ALIASES.get(self.os.lower(), self.os.lower())
+        arch, variant = canonical_arch(self.arch, self.variant)
         for part, name in ((os_name, "operating system"), (arch, "CPU"), (variant or "-", "variant")):
             if not _is_token(part):
                 text = "/".join(filter(None, (self.os, self.arch, self.variant)))
@@ -205,7 +106,7 @@ class Platform:
         parts = (stripped[: behind.start()] if behind else stripped).split("/")
         os_part = re.fullmatch(_OS_PART, parts[0])
         if os_part is None or len(parts) > 3 or not all(map(_is_token, parts[1:])):
-            raise PlatformSyntaxError(text, _shape_reason(stripped), _suggestion(stripped))
+            raise PlatformSyntaxError(text, shape_problem(stripped), suggestion(stripped))
         if version and os_part.group(2):
             raise PlatformSyntaxError(text, "two versions of the operating system")
         try:
@@ -218,20 +119,20 @@ class Platform:
         variant = parts[2] if len(parts) > 2 else ""
         platform = cls(parts[0], parts[1], variant, version, features)
         if platform.os not in KNOWN_OS:
-            raise PlatformSyntaxError(text, f"there is no operating system {parts[0]!r}", _suggestion(stripped))
+            raise PlatformSyntaxError(text, f"there is no operating system {parts[0]!r}", suggestion(stripped))
         if platform.arch not in KNOWN_ARCH:
-            raise PlatformSyntaxError(text, f"there is no CPU {parts[1]!r}", _suggestion(stripped))
+            raise PlatformSyntaxError(text, f"there is no CPU {parts[1]!r}", suggestion(stripped))
         return platform
 
     @classmethod
     def _parse_lone(cls, text: str, word: str, version: str) -> Platform:
         if not version and cls("linux", word).arch in KNOWN_ARCH:
             return cls("linux", word)
-        os_name = _OS_ALIASES.get(word.lower(), word.lower())
+        os_name = OS_ALIASES.get(word.lower(), word.lower())
         if os_name in KNOWN_OS:
             raise PlatformSyntaxError(text, "the CPU is missing", f"{os_name}/amd64")
         reason = "'all' is a set of platforms, not one" if os_name == "all" else f"neither a CPU nor os/arch: {word!r}"
-        raise PlatformSyntaxError(text, reason, _suggestion(word))
+        raise PlatformSyntaxError(text, reason, suggestion(word))
 
     @classmethod
     def from_oci(cls, fields: Mapping[str, object]) -> Platform:
@@ -261,7 +162,7 @@ class Platform:
     def host(cls) -> Platform:
         """Linux with the CPU of this machine: what its containers run, on macOS and Windows too."""
         machine = os.environ.get("PROCESSOR_ARCHITECTURE", "amd64") if sys.platform == "win32" else os.uname().machine
-        arch, _, variant = _MACHINES.get(machine.lower(), machine.lower()).partition("/")
+        arch, _, variant = MACHINES.get(machine.lower(), machine.lower()).partition("/")
         return cls("linux", arch, variant)
 
     @property
@@ -316,12 +217,12 @@ class Platform:
         Source: containerd ``platforms.Only`` (``compare.go``) and, for Windows, Microsoft's version compatibility of
         containers as containerd reads it (``platform_windows_compat.go``).
         """
-        features = set(self.os_features) - {_UNMATCHED_FEATURE}
+        features = set(self.os_features) - {UNMATCHED_FEATURE}
         if self.os != node.os or not features <= set(node.os_features or features):  # a node that names none may have any
             return False
-        if self.os == "windows" and not _windows_version_runs(self.os_version, node.os_version):
+        if self.os == "windows" and not windows_version_runs(self.os_version, node.os_version):
             return False
-        return (self.arch, self.variant) in _runnable(node.arch, node.variant)
+        return (self.arch, self.variant) in runnable_on(node.arch, node.variant)
 
     def __str__(self) -> str:
         os_part = self.os
@@ -331,92 +232,6 @@ class Platform:
 
     def __repr__(self) -> str:
         return f"Platform({str(self)!r})"
-
-
-def _runnable(arch: str, variant: str) -> set[tuple[str, str]]:
-    """CPU and variant of every image that a CPU runs, itself included (containerd ``platformVector``)."""
-    runnable = {(arch, variant)}
-    if arch == "amd64":
-        runnable |= {_canonical_arch("amd64", f"v{n}") for n in range(1, _generation(variant))} | {("386", "")}
-    elif arch == "arm":
-        runnable |= {("arm", f"v{n}") for n in range(5, _generation(variant))}
-    elif arch == "arm64" and (found := re.fullmatch(r"v([89])(?:\.(\d+))?", variant or "v8")):
-        last = {found.group(1): int(found.group(2) or 0)}
-        if "9" in last:
-            last["8"] = min(last["9"] + 5, 9)  # v9.0 is v8.5 and more; the eighth generation ends with v8.9
-        runnable |= {_canonical_arch("arm64", f"v{major}.{n}" if n else f"v{major}") for major in last for n in range(last[major] + 1)}
-        runnable |= {("arm", f"v{n}") for n in range(5, 9)}
-    return runnable
-
-
-def _generation(variant: str) -> int:
-    """``v7`` as 7; 0 for a variant that is no number."""
-    number = variant.removeprefix("v")
-    return int(number) if number.isdecimal() else 0
-
-
-def _windows_version_runs(image: str, host: str) -> bool:
-    """A version that is not there fits every other, and so does every image on a host whose version cannot be read."""
-    host_version = _windows_version(host)
-    if not image or not any(host_version):
-        return True
-    image_version = _windows_version(image)
-    if image_version[:2] != host_version[:2]:
-        return False
-    image_build, host_build = image_version[2], host_version[2]
-    if host_build < _STRICT_HOST_BUILD:
-        return image_build == host_build
-    oldest = max((build for build in _WINDOWS_LTSC_BUILDS if build < host_build), default=_STRICT_HOST_BUILD)
-    return oldest <= image_build <= host_build
-
-
-def _windows_version(text: str) -> tuple[int, int, int]:
-    """Major, minor and build; zeros where the text does not start with three numbers."""
-    found = re.match(r"(\d+)\.(\d+)\.(\d+)(?:\.|$)", text, re.ASCII)
-    return (int(found.group(1)), int(found.group(2)), int(found.group(3))) if found else (0, 0, 0)
-
-
-def _shape_reason(text: str) -> str:
-    if not text:
-        return "it is empty"
-    if "," in text:
-        return "one platform is wanted, not a list"
-    if text.count("/") > 2:
-        return "more than three parts"
-    if any(not part for part in text.split("/")):
-        return "a part is empty"
-    return "a character that no platform has"
-
-
-def _suggestion(text: str) -> str:
-    """The platform that a mistyped text probably means, or an empty text."""
-    from difflib import get_close_matches  # only on the way to an error
-
-    parts = [part for part in text.strip().lower().split("/") if part]
-    if not parts or len(parts) > 3 or "," in text:
-        return ""
-    if parts[0] in _ARCH_ALIASES or parts[0] in KNOWN_ARCH:
-        parts.insert(0, "linux")
-
-    def arch_for(word: str) -> str:
-        if word in _MACHINES:
-            return _MACHINES[word]
-        near = get_close_matches(word, [*KNOWN_ARCH, *_ARCH_ALIASES, *_MACHINES], 1, 0.6)
-        return _MACHINES.get(near[0], near[0]) if near else ""
-
-    if len(parts) == 1:
-        arch = arch_for(parts[0])
-        parts = ["linux", arch] if arch else parts
-    known_os = get_close_matches(_OS_ALIASES.get(parts[0], parts[0]), sorted(KNOWN_OS), 1, 0.6)
-    if len(parts) == 1:
-        return f"{known_os[0]}/amd64" if known_os else ""
-    arch = arch_for(parts[1])
-    if not (known_os and arch):
-        return ""
-    try:
-        return str(Platform(known_os[0], *"/".join([arch, *parts[2:]]).split("/")[:2]))
-    except PlatformSyntaxError:
-        return ""
 
 
 V = TypeVar("V")

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archkit import Platform, PlatformSyntaxError
-from archkit.model.platform import KNOWN_ARCH, KNOWN_OS
+from archkit.model.platform_names import KNOWN_ARCH, KNOWN_OS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
