@@ -73,6 +73,9 @@ if TYPE_CHECKING:
     from archkit.ports.builder import Artifact as Artifact
     from archkit.ports.builder import BuildContext as BuildContext
     from archkit.ports.builder import Builder as Builder
+    from archkit.ports.credentials import Credentials as Credentials
+    from archkit.ports.credentials import Login as Login
+    from archkit.ports.credentials import StaticCredentials as StaticCredentials
     from archkit.ports.http import Retries as Retries
     from archkit.ports.nodes import NodeSource as NodeSource
     from archkit.ports.registry import ImageStore as ImageStore
@@ -103,6 +106,7 @@ else:
         "ClusterError": "archkit.errors",
         "ClusterInspector": "archkit.inspection",
         "CommandError": "archkit.errors",
+        "Credentials": "archkit.ports.credentials",
         "CustomBuilder": "archkit.builders.custom",
         "Delivered": "archkit.model.build",
         "Descriptor": "archkit.model.oci",
@@ -119,6 +123,7 @@ else:
         "LayoutSink": "archkit.model.build",
         "Limits": "archkit.adapters.registry",
         "Listener": "archkit.events",
+        "Login": "archkit.ports.credentials",
         "ManifestLimits": "archkit.adapters.yaml.documents",
         "ManifestSyntaxError": "archkit.errors",
         "ManifestTooLarge": "archkit.errors",
@@ -148,6 +153,7 @@ else:
         "Retries": "archkit.ports.http",
         "Sink": "archkit.model.build",
         "Source": "archkit.stitching",
+        "StaticCredentials": "archkit.ports.credentials",
         "StitchError": "archkit.errors",
         "StitchedIndex": "archkit.stitching",
         "Taint": "archkit.model.node",

@@ -11,7 +11,7 @@ from urllib.parse import urljoin, urlsplit
 
 import attrs
 
-from archkit.ports.http import HttpRequest, HttpResponse, Retries, StreamedResponse, TransportError
+from archkit.ports.http import DEFAULT_PORTS, HttpRequest, HttpResponse, Retries, StreamedResponse, TransportError, origin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -25,7 +25,6 @@ _PIECE = 256 * 1024
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS = 5
 _FOR_ONE_HOST = frozenset({"authorization", "cookie", "proxy-authorization"})
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 _NO_PIECES: tuple[bytes, ...] = ()
 _T = TypeVar("_T")
 
@@ -215,16 +214,11 @@ def _pieces(request: HttpRequest, answer: urllib3.BaseHTTPResponse, timeout: flo
 def _redirected(request: HttpRequest, location: str) -> HttpRequest:
     url = urljoin(request.url, location)
     before, after = urlsplit(request.url), urlsplit(url)
-    if after.scheme not in _DEFAULT_PORTS or (before.scheme == "https" and after.scheme == "http"):
+    if after.scheme not in DEFAULT_PORTS or (before.scheme == "https" and after.scheme == "http"):
         raise TransportError(f"redirected from {before.scheme} to {_without_query(url)}, which is refused", transient=False)
-    same_host = _origin(request.url) == _origin(url)
+    same_host = origin(request.url) == origin(url)
     headers = {name: value for name, value in request.headers.items() if same_host or name.lower() not in _FOR_ONE_HOST}
     return attrs.evolve(request, url=url, headers=headers)
-
-
-def _origin(url: str) -> tuple[str, str | None, int | None]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname, parts.port or _DEFAULT_PORTS.get(parts.scheme)
 
 
 def _without_query(url: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Protocol
+from urllib.parse import urlsplit
 
 import attrs
 
@@ -12,6 +13,7 @@ from archkit.model.frozen import NO_TEXTS, FrozenMap, frozen_texts
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+DEFAULT_PORTS = {"http": 80, "https": 443}
 _IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE"})  # RFC 9110, section 9.2.2
 _REFUSED_UNREAD = frozenset({429, 503})
 """Answers that, with a Retry-After, say that the server did not act on the request."""
@@ -29,6 +31,12 @@ class TransportError(Exception):
         return self.reason
 
 
+def origin(url: str) -> tuple[str, str, int]:
+    """Scheme, host and port: what must be the same for a credential to go along (RFC 6454)."""
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname or "", parts.port or DEFAULT_PORTS.get(parts.scheme, 0)
+
+
 def _lower(headers: Mapping[str, str]) -> FrozenMap[str, str]:
     return FrozenMap((name.lower(), value) for name, value in headers.items())
 
@@ -40,7 +48,7 @@ class HttpRequest:
     method: str
     url: str
     headers: FrozenMap[str, str] = attrs.field(default=NO_TEXTS, converter=frozen_texts)
-    body: bytes | Iterator[bytes] | None = attrs.field(default=None, eq=False)
+    body: bytes | Iterator[bytes] | None = attrs.field(default=None, eq=False, repr=False)
     """An iterator is sent as it comes, once; ``Content-Length`` must stand in the headers then."""
     repeatable: bool | None = None
     """Whether sending it twice does no more than sending it once; None: what the method promises (RFC 9110, 9.2.2)."""
@@ -63,7 +71,7 @@ class HttpResponse:
     status: int
     headers: FrozenMap[str, str] = attrs.field(default=NO_TEXTS, converter=_lower)
     """Names in lower case; the values of a repeated header are joined by commas."""
-    body: bytes = b""
+    body: bytes = attrs.field(default=b"", repr=False)
     """Whole, exact; of a status of 400 and above the first part only. Empty while it is being streamed."""
     url: str = ""
     """Where the answer came from, after redirects."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from archkit.model.oci import Descriptor, RawManifest
     from archkit.model.platform_set import PlatformSet
@@ -68,4 +68,13 @@ class ImageStore(PlatformLookup, Protocol):
 
     def delete_tag(self, reference: ImageReference | str) -> bool:
         """Remove the tag and nothing else; False when the store cannot delete by tag."""
+        ...
+
+
+@runtime_checkable
+class SignsIn(Protocol):
+    """A store that may want to know who asks."""
+
+    def announce(self, target: ImageReference | str, sources: Iterable[ImageReference | str] = ()) -> None:
+        """Say which repository will be written to, and what will be read for it, so that one sign-in serves all of it."""
         ...

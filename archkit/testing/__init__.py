@@ -4,6 +4,10 @@
 in about a millisecond. Both are plain objects: they need no pytest. ``archkit.pytest_plugin`` offers them as fixtures.
 """
 
+from archkit.testing.auth import Auth as Auth
+from archkit.testing.auth import BasicAuth as BasicAuth
+from archkit.testing.auth import BearerAuth as BearerAuth
+from archkit.testing.auth import Grant as Grant
 from archkit.testing.embedded_registry import EmbeddedRegistry as EmbeddedRegistry
 from archkit.testing.exchanges import Exchange as Exchange
 from archkit.testing.exchanges import ExchangeLog as ExchangeLog
@@ -14,4 +18,18 @@ from archkit.testing.images import ImageFactory as ImageFactory
 from archkit.testing.messages import Request as Request
 from archkit.testing.messages import Response as Response
 
-__all__ = ["EmbeddedRegistry", "Exchange", "ExchangeLog", "Fault", "FaultRule", "ImageContent", "ImageFactory", "Request", "Response"]
+__all__ = [
+    "Auth",
+    "BasicAuth",
+    "BearerAuth",
+    "EmbeddedRegistry",
+    "Exchange",
+    "ExchangeLog",
+    "Fault",
+    "FaultRule",
+    "Grant",
+    "ImageContent",
+    "ImageFactory",
+    "Request",
+    "Response",
+]

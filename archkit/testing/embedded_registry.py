@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from archkit.model.oci import RawManifest
     from archkit.model.platform_set import PlatformSet
     from archkit.model.reference import Digest
-    from archkit.testing.messages import Request
+    from archkit.testing.auth import Auth
+    from archkit.testing.messages import Request, Route
 
 
 class EmbeddedRegistry:
@@ -37,13 +38,16 @@ class EmbeddedRegistry:
 
     Args:
         delete: Whether it deletes manifests, tags and blobs; otherwise it answers 405.
+        auth: How it wants to be signed in to: :class:`~archkit.testing.BasicAuth`, :class:`~archkit.testing.BearerAuth`;
+            None: anybody may do everything.
     """
 
-    def __init__(self, *, delete: bool = True) -> None:
+    def __init__(self, *, delete: bool = True, auth: Auth | None = None) -> None:
         self.contents = RegistryContents()
         """What it holds, for code in this process; nothing of it passes through the log."""
         self.log = ExchangeLog()
         """Every request so far."""
+        self.auth = auth
         self._api = DistributionApi(self.contents, delete=delete)
         self._faults = Faults()
         self._server = LoopbackServer(self._answer)
@@ -82,11 +86,13 @@ class EmbeddedRegistry:
         return f"http://{self.host}"
 
     def client(self) -> RegistryClient:
-        """A client, one for the life of the registry; it needs no settings, as loopback is plain HTTP."""
+        """A client, one for the life of the registry; it knows how to sign in."""
         if self._client is None:
             from archkit.adapters.registry import RegistryClient
+            from archkit.ports.credentials import StaticCredentials
 
-            self._client = RegistryClient()
+            login = None if self.auth is None else self.auth.login()
+            self._client = RegistryClient(credentials=StaticCredentials({} if login is None else {self.host: login}))
         return self._client
 
     # ---- what it holds ------------------------------------------------------------------------------------------
@@ -133,7 +139,7 @@ class EmbeddedRegistry:
 
         Args:
             method: HTTP method; ``*`` is any.
-            kind: ``manifest``, ``blob``, ``upload``, ``tags``, ``base`` or ``unknown``; None is any.
+            kind: ``manifest``, ``blob``, ``upload``, ``tags``, ``base``, ``token`` or ``unknown``; None is any.
             repository: Path of the repository, without host; None is any.
             reference: Tag, digest or upload session; None is any.
         """
@@ -160,7 +166,7 @@ class EmbeddedRegistry:
         if fault is not None and fault.before is not None:
             response = fault.before
         else:
-            response = self._api.handle(request)
+            response = self._served(request, where)
             if fault is not None and fault.after is not None:
                 response = fault.after(response)
         self.log.append(
@@ -179,3 +185,10 @@ class EmbeddedRegistry:
             )
         )
         return response
+
+    def _served(self, request: Request, where: Route) -> Response:
+        if self.auth is not None:
+            answer = self.auth.token(request) if where.kind == "token" else self.auth.check(request, where, self.url)
+            if answer is not None:
+                return answer
+        return self._api.handle(request)

@@ -57,12 +57,15 @@ class Response:
     """After how many bytes of the body the connection is closed, though the head announces all of it."""
 
 
+TOKEN_PATH = "/token"  # noqa: S105 - a path
+
+
 @attrs.frozen
 class Route:
     """What a path of the distribution API asks for."""
 
     kind: str
-    """``base``, ``manifest``, ``blob``, ``upload``, ``tags``, or ``unknown`` for every other path."""
+    """``base``, ``manifest``, ``blob``, ``upload``, ``tags``, ``token``, or ``unknown`` for every other path."""
     repository: str = ""
     reference: str = ""
     """Tag, digest or upload session; empty where the path names none."""
@@ -80,6 +83,8 @@ def route(path: str) -> Route:
     """What a path asks for. Repositories may hold words such as ``blobs``; the last match counts."""
     if path in {"/v2", "/v2/"}:
         return Route("base")
+    if path == TOKEN_PATH:
+        return Route("token")
     for kind, pattern in _ROUTES:
         if found := pattern.fullmatch(path):
             return Route(kind, found.group(1), found.group(2))

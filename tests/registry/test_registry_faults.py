@@ -91,9 +91,9 @@ def test_a_refusal_is_not_asked_again(archkit_registry: EmbeddedRegistry, client
 
 @pytest.mark.parametrize("body", ['{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}', ""])
 def test_a_registry_that_wants_sign_in_says_so(archkit_registry: EmbeddedRegistry, client: RegistryClient, app: str, body: str) -> None:
-    archkit_registry.on("*").answer(401, body=body, headers={"WWW-Authenticate": 'Bearer realm="http://127.0.0.1/token"'})
+    archkit_registry.on("*").answer(401, body=body, headers={"WWW-Authenticate": 'Basic realm="registry"'})
     for ask in (client.manifest, client.head, client.platforms, client.tags, client.delete_tag):
-        with pytest.raises(RegistryError, match=r"the registry asks for sign-in.*HTTP 401.*archkit cannot sign in yet") as caught:
+        with pytest.raises(RegistryError, match=r"the registry asks for sign-in.*HTTP 401.*sign in with `docker login") as caught:
             ask(f"{app}:1")
         assert caught.value.status == 401
 

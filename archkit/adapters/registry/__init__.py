@@ -1,7 +1,8 @@
 """Registries, over the OCI distribution API.
 
 ``client`` asks and stores; ``answers`` reads what a registry says, errors included; ``endpoints`` knows where a registry
-is; ``limits`` how much is read. HTTP itself is ``archkit.adapters.http``.
+is; ``limits`` how much is read. ``signin`` signs requests: ``challenges`` reads how a registry wants that, ``tokens`` what
+a token server answers. HTTP itself is ``archkit.adapters.http``.
 """
 
 from archkit.adapters.registry.client import RegistryClient as RegistryClient

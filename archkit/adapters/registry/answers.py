@@ -23,28 +23,31 @@ _NOT_PRINTABLE = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
 _NEXT = re.compile(r"<([^>]*)>\s*;[^,]*\brel=\"?next\b", re.IGNORECASE)
 
 
-def refused(name: str, response: HttpResponse) -> RegistryError:
+def refused(name: str, response: HttpResponse, advice: str = "") -> RegistryError:
     """The error for an answer with a status that says no.
 
     Args:
         name: The reference that was asked for.
         response: The answer.
+        advice: What to do where the registry knows the caller too little, or does not let them.
     """
-    codes, said = _said(response)
+    codes, said = what_was_said(response)
     try:
         phrase = HTTPStatus(response.status).phrase.lower()
     except ValueError:
         phrase = "an unknown status"
     if response.status == 401:
         reason = f"the registry asks for sign-in ({said})" if said else "the registry asks for sign-in"
-        return RegistryError(name, reason, 401, codes, "archkit cannot sign in yet; use a registry that anybody may read and write")
-    remedy = ""
+        return RegistryError(name, reason, 401, codes, advice)
+    if 300 <= response.status < 400:
+        return RegistryError(name, f"the registry points elsewhere ({_elsewhere(response)})", response.status, codes)
+    remedy = advice if response.status == 403 else ""
     if wait := response.headers.get("retry-after"):
         remedy = f"the registry says to try again {'in ' + wait + ' s' if wait.isdigit() else 'after ' + wait}"
     return RegistryError(name, said or phrase, response.status, codes, remedy)
 
 
-def _said(response: HttpResponse) -> tuple[tuple[str, ...], str]:
+def what_was_said(response: HttpResponse) -> tuple[tuple[str, ...], str]:
     """The error codes of an answer, and what it says, in one short line."""
     text = response.body.decode("utf-8", "replace")
     try:
@@ -57,6 +60,12 @@ def _said(response: HttpResponse) -> tuple[tuple[str, ...], str]:
     entries = [entry for entry in errors if isinstance(entry, dict)]
     codes = tuple(str(entry["code"]) for entry in entries if entry.get("code"))
     return codes, _short("; ".join(map(_error_line, entries[:_MOST_ERRORS])))
+
+
+def _elsewhere(response: HttpResponse) -> str:
+    """Where an answer points, without the query, in which signatures stand."""
+    parts = urlsplit(urljoin(response.url, response.headers.get("location", "")))
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}" if "location" in response.headers else "it does not say where"
 
 
 def _error_line(entry: dict[str, Any]) -> str:

@@ -9,26 +9,32 @@ from urllib.parse import urlencode, urlsplit
 from archkit.adapters.content import as_reference, check, checked, find_platforms, read_manifest
 from archkit.adapters.http import UrllibHttpClient
 from archkit.adapters.registry.answers import closing_url, described, next_page, refused, session_url
+from archkit.adapters.registry.challenges import Scope
 from archkit.adapters.registry.endpoints import base_url, is_loopback
 from archkit.adapters.registry.limits import Limits
+from archkit.adapters.registry.signin import Asked, SignIn
 from archkit.errors import RegistryError
 from archkit.model.oci import READABLE_TYPES, Descriptor
 from archkit.model.reference import Digest
-from archkit.ports.http import HttpRequest, HttpResponse, Retries, TransportError
+from archkit.ports.http import HttpRequest, HttpResponse, Retries, TransportError, origin
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from typing_extensions import Self
 
     from archkit.model.oci import RawManifest
     from archkit.model.platform_set import PlatformSet
     from archkit.model.reference import ImageReference
+    from archkit.ports.credentials import Credentials
     from archkit.ports.http import HttpClient
-    from archkit.ports.registry import ImageStore
+    from archkit.ports.registry import ImageStore, SignsIn
 
 _ACCEPT = {"Accept": ", ".join(READABLE_TYPES)}  # a registry answers 404 for an index when its type is not listed
 _TAGS_PER_PAGE = 1000  # ECR refuses more
+_READ = frozenset({"pull"})
+_WRITE = frozenset({"pull", "push"})
+_ACTIONS = {"GET": _READ, "HEAD": _READ, "DELETE": _WRITE | {"delete"}}
 _STORED = frozenset({200, 201, 202})
 _NOT_MOUNTED = frozenset({400, 401, 403, 404, 405})
 _NOT_DELETED = frozenset({400, 404, 405})
@@ -44,6 +50,7 @@ class RegistryClient:
     :class:`~archkit.ImageReference` or the text of a full one; its digest wins over its tag.
 
     Args:
+        credentials: Who knows how to sign in, where a registry asks for it; None: nobody does.
         plain_http: Hosts (with port) that speak plain HTTP though they are not on this machine.
         timeout: Seconds to wait for a connection, and for each piece of an answer.
         retries: When a request is sent again.
@@ -58,6 +65,7 @@ class RegistryClient:
     def __init__(
         self,
         *,
+        credentials: Credentials | None = None,
         plain_http: Collection[str] = (),
         timeout: float = 30.0,
         retries: Retries = _DEFAULT_RETRIES,
@@ -68,6 +76,7 @@ class RegistryClient:
         self._limits = limits
         self._sessions = retries.attempts
         self._http: HttpClient = http or UrllibHttpClient(timeout=timeout, retries=retries)
+        self._signin = SignIn(self._http, credentials, token_limit=limits.token, error_limit=limits.error_body)
 
     def __enter__(self) -> Self:
         return self
@@ -79,6 +88,18 @@ class RegistryClient:
         """Close the connections."""
         self._http.close()
 
+    def announce(self, target: ImageReference | str, sources: Iterable[ImageReference | str] = ()) -> None:
+        """Say what will be written and read, so that one token serves all of it. No request.
+
+        Args:
+            target: A reference in the repository that is written to.
+            sources: References that are read; those in other registries do not count.
+        """
+        ref = as_reference(target)
+        read = [source for source in map(as_reference, sources) if source.registry == ref.registry]
+        scopes = [Scope(ref.repository, _WRITE), *(Scope(source.repository, _READ) for source in read)]
+        self._signin.announce(self._url(ref, ""), scopes)
+
     # ---- manifests ----------------------------------------------------------------------------------------------
 
     def manifest(self, reference: ImageReference | str) -> RawManifest:
@@ -86,7 +107,7 @@ class RegistryClient:
         ref = as_reference(reference)
         response = self._send("GET", ref, f"manifests/{_identity(ref)}", limit=self._limits.manifest, headers=_ACCEPT)
         if response.status != 200:
-            raise refused(str(ref), response)
+            raise self._refused(str(ref), ref, response)
         return read_manifest(response.body, response.headers.get("content-type", ""), digest=ref.digest, name=str(ref))
 
     def head(self, reference: ImageReference | str) -> Descriptor | None:
@@ -99,7 +120,7 @@ class RegistryClient:
         if response.status == 404:
             return None
         if response.status not in {200, 405}:
-            raise refused(str(ref), response)
+            raise self._refused(str(ref), ref, response)
         found = described(response) if response.status == 200 else None
         if found is None or (ref.digest is not None and found.digest != ref.digest):  # the whole manifest settles it
             try:
@@ -124,7 +145,7 @@ class RegistryClient:
             body=manifest.content,
         )
         if response.status not in _STORED:
-            raise refused(str(ref), response)
+            raise self._refused(str(ref), ref, response)
         stored = response.headers.get("docker-content-digest", made.digest)
         if stored != made.digest and (ref.digest is None or stored != ref.digest):
             raise RegistryError(str(ref), f"the registry says that it stored {stored}, but {made.digest} was sent", response.status)
@@ -138,7 +159,7 @@ class RegistryClient:
         name = f"{ref.name}@{digest}"
         response = self._send("GET", ref, f"blobs/{digest}", limit=self._limits.config if limit is None else limit, name=name)
         if response.status != 200:
-            raise refused(name, response)
+            raise self._refused(name, ref, response)
         check(response.body, digest, None, name=name)
         return response.body
 
@@ -148,11 +169,11 @@ class RegistryClient:
         name = f"{ref.name}@{digest}"
         request = HttpRequest("GET", self._url(ref, f"blobs/{digest}"))
         try:
-            streamed = self._http.stream(request, error_limit=self._limits.error_body)
+            streamed = self._signin.stream(request, self._asked("GET", ref, name), error_limit=self._limits.error_body)
         except TransportError as error:
             raise self._unreachable(name, ref, error) from error
         if streamed.head.status != 200:
-            raise refused(name, streamed.head)
+            raise self._refused(name, ref, streamed.head)
         return checked(self._pieces(streamed.pieces, name, ref), digest, None, name=name, limit=self._limits.blob)
 
     def _pieces(self, pieces: Iterator[bytes], name: str, ref: ImageReference) -> Iterator[bytes]:
@@ -167,7 +188,7 @@ class RegistryClient:
         name = f"{ref.name}@{digest}"
         response = self._send("HEAD", ref, f"blobs/{digest}", limit=0, name=name)
         if response.status not in {200, 404}:
-            raise refused(name, response)
+            raise self._refused(name, ref, response)
         return response.status == 200
 
     def put_blob(self, reference: ImageReference | str, content: bytes | Iterator[bytes], *, digest: Digest | str, size: int) -> None:
@@ -192,7 +213,7 @@ class RegistryClient:
                 if response.status in {200, 201, 204}:
                     self._check_stored(response, digest, name)
                     return
-                last = refused(name, response)
+                last = self._refused(name, ref, response)
                 if response.status not in _RESTART:
                     raise last
             if self.has_blob(ref, digest):  # the blob arrived, only the answer did not
@@ -204,7 +225,7 @@ class RegistryClient:
         # A session that nobody fills expires, so opening one may be repeated.
         opened = self._send("POST", ref, "blobs/uploads/", headers={"Content-Length": "0"}, body=b"", repeatable=True, name=name)
         if opened.status != 202:
-            raise refused(name, opened)
+            raise self._refused(name, ref, opened)
         session = session_url(opened)
         if session is None:
             raise RegistryError(name, "the registry opened an upload without saying where", opened.status)
@@ -214,9 +235,9 @@ class RegistryClient:
         body = content if isinstance(content, bytes) else checked(content, digest, size, name=name)
         request = HttpRequest("PUT", closing_url(session, digest), headers, body, repeatable=False)
         try:
-            return self._http.send(request, limit=self._limits.manifest, error_limit=self._limits.error_body)
+            return self._send_to(session, request, ref, name)
         except Exception:
-            self._cancel(session)
+            self._cancel(session, ref)
             raise
 
     def _check_stored(self, response: HttpResponse, digest: Digest, name: str) -> None:
@@ -224,37 +245,55 @@ class RegistryClient:
         if stored != digest:
             raise RegistryError(name, f"the registry says that it stored {stored}", response.status)
 
-    def _cancel(self, session: str | None) -> None:
+    def _cancel(self, session: str | None, ref: ImageReference) -> None:
         """End an upload session without a blob, if the registry lets itself be told; it expires otherwise."""
         if session is None:
             return
         try:
-            self._http.send(
-                HttpRequest("DELETE", session, repeatable=False), limit=self._limits.manifest, error_limit=self._limits.error_body
-            )
-        except TransportError:
+            self._send_to(session, HttpRequest("DELETE", session, repeatable=False), ref, str(ref), method="PUT")
+        except (TransportError, RegistryError):
             return
+
+    def _send_to(self, session: str, request: HttpRequest, ref: ImageReference, name: str, *, method: str = "") -> HttpResponse:
+        """Send to an upload session: signed where the registry itself holds it, unsigned where another host does."""
+        limit, error_limit = self._limits.manifest, self._limits.error_body
+        if origin(session) != origin(self._url(ref, "")):
+            return self._http.send(request, limit=limit, error_limit=error_limit)
+        return self._signin.send(request, self._asked(method or request.method, ref, name), limit=limit, error_limit=error_limit)
 
     def mount_blob(self, reference: ImageReference | str, digest: Digest | str, source: ImageReference | str) -> bool:
         """Make a blob of another repository of the same registry appear here without moving it; False when refused.
 
         One request (two when the registry opens an upload instead, which is cancelled); none across registries.
         """
-        ref, origin, digest = as_reference(reference), as_reference(source), Digest(digest)
-        if ref.registry != origin.registry:
+        ref, there, digest = as_reference(reference), as_reference(source), Digest(digest)
+        if ref.registry != there.registry:
             return False
         name = f"{ref.name}@{digest}"
-        query = urlencode({"mount": str(digest), "from": origin.repository})
-        headers = {"Content-Length": "0"}
-        response = self._send("POST", ref, f"blobs/uploads/?{query}", headers=headers, body=b"", repeatable=True, name=name)
+        query = urlencode({"mount": str(digest), "from": there.repository})
+        try:
+            response = self._send(
+                "POST",
+                ref,
+                f"blobs/uploads/?{query}",
+                headers={"Content-Length": "0"},
+                body=b"",
+                repeatable=True,
+                name=name,
+                also=[Scope(there.repository, _READ)],
+            )
+        except RegistryError as error:
+            if error.status in _NOT_MOUNTED:  # the token server does not let us read the source
+                return False
+            raise
         if response.status == 201:
             return True
         if response.status == 202:
-            self._cancel(session_url(response))
+            self._cancel(session_url(response), ref)
             return False
         if response.status in _NOT_MOUNTED:
             return False
-        raise refused(name, response)
+        raise self._refused(name, ref, response)
 
     # ---- tags ---------------------------------------------------------------------------------------------------
 
@@ -269,11 +308,11 @@ class RegistryClient:
                 return sorted(found)
             if urlsplit(url)[:2] != origin:
                 raise RegistryError(ref.name, "the next page of tags is said to be on another host")
-            response = self._exchange(ref.name, ref, HttpRequest("GET", url), self._limits.manifest)
+            response = self._exchange(HttpRequest("GET", url), ref, self._asked("GET", ref, ref.name), self._limits.manifest)
             if response.status == 404:
                 return sorted(found)
             if response.status != 200:
-                raise refused(ref.name, response)
+                raise self._refused(ref.name, ref, response)
             found.update(_tag_page(response, ref.name))
             url = next_page(response)
         raise RegistryError(ref.name, f"the tag list has more than {self._limits.tag_pages} pages", remedy="raise Limits.tag_pages")
@@ -290,7 +329,7 @@ class RegistryClient:
         if response.status in _NOT_DELETED:
             return False
         if response.status not in {200, 202, 204}:
-            raise refused(str(ref), response)
+            raise self._refused(str(ref), ref, response)
         return True
 
     def platforms(self, reference: ImageReference | str) -> PlatformSet | None:
@@ -316,15 +355,25 @@ class RegistryClient:
         body: bytes | None = None,
         repeatable: bool | None = None,
         name: str = "",
+        also: Sequence[Scope] = (),
     ) -> HttpResponse:
         request = HttpRequest(method, self._url(ref, path), headers or {}, body, repeatable)
-        return self._exchange(name or str(ref), ref, request, self._limits.manifest if limit is None else limit)
+        asked = self._asked(method, ref, name or str(ref), also)
+        return self._exchange(request, ref, asked, self._limits.manifest if limit is None else limit)
 
-    def _exchange(self, name: str, ref: ImageReference, request: HttpRequest, limit: int) -> HttpResponse:
+    def _exchange(self, request: HttpRequest, ref: ImageReference, asked: Asked, limit: int) -> HttpResponse:
         try:
-            return self._http.send(request, limit=limit, error_limit=self._limits.error_body)
+            return self._signin.send(request, asked, limit=limit, error_limit=self._limits.error_body)
         except TransportError as error:
-            raise self._unreachable(name, ref, error) from error
+            raise self._unreachable(asked.name, ref, error) from error
+
+    def _asked(self, method: str, ref: ImageReference, name: str, also: Sequence[Scope] = ()) -> Asked:
+        scopes = (Scope(ref.repository, _ACTIONS.get(method, _WRITE)), *also)
+        return Asked(name, ref.registry, ref.repository, scopes)
+
+    def _refused(self, name: str, ref: ImageReference, response: HttpResponse) -> RegistryError:
+        url = self._url(ref, "")
+        return refused(name, self._signin.scrub(response, url), self._signin.advice(url, ref.registry, ref.repository))
 
     def _unreachable(self, name: str, ref: ImageReference, error: TransportError) -> RegistryError:
         plain = is_loopback(ref.registry) or ref.registry in self._plain_http
@@ -352,3 +401,4 @@ def _tag_page(response: HttpResponse, name: str) -> list[str]:
 
 if TYPE_CHECKING:
     _conforms: type[ImageStore] = RegistryClient
+    _signs_in: type[SignsIn] = RegistryClient

@@ -18,6 +18,8 @@ class Limits:
     """Of a blob that is read as a whole, such as an image's configuration."""
     blob: int = attrs.field(default=64 * 1024 * _MIB, validator=_at_least_one)
     """Of a blob that is streamed."""
+    token: int = attrs.field(default=128 * 1024, validator=_at_least_one)
+    """Of a token server's answer."""
     error_body: int = attrs.field(default=64 * 1024, validator=_at_least_one)
     """Of an error answer; what is beyond is not read, and that is no error."""
     tag_pages: int = attrs.field(default=1000, validator=_at_least_one)
