@@ -15,6 +15,7 @@ from archkit._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from archkit.adapters.oci_layout import OciLayout as OciLayout
+    from archkit.adapters.registry import DockerCredentials as DockerCredentials
     from archkit.adapters.registry import Limits as Limits
     from archkit.adapters.registry import RegistryClient as RegistryClient
     from archkit.adapters.yaml.documents import ManifestLimits as ManifestLimits
@@ -111,6 +112,7 @@ else:
         "Delivered": "archkit.model.build",
         "Descriptor": "archkit.model.oci",
         "Digest": "archkit.model.reference",
+        "DockerCredentials": "archkit.adapters.registry",
         "EngineSink": "archkit.model.build",
         "Event": "archkit.events",
         "FilesBuilder": "archkit.builders.files",

@@ -2,11 +2,12 @@
 
 ``client`` asks and stores; ``answers`` reads what a registry says, errors included; ``endpoints`` knows where a registry
 is; ``limits`` how much is read. ``signin`` signs requests: ``challenges`` reads how a registry wants that, ``tokens`` what
-a token server answers. HTTP itself is ``archkit.adapters.http``.
+a token server answers, ``credentials`` and ``auth_files`` what was left on this machine to sign in with. HTTP itself is ``archkit.adapters.http``.
 """
 
 from archkit.adapters.registry.client import RegistryClient as RegistryClient
+from archkit.adapters.registry.credentials import DockerCredentials as DockerCredentials
 from archkit.adapters.registry.limits import Limits as Limits
 from archkit.ports.http import Retries as Retries
 
-__all__ = ["Limits", "RegistryClient", "Retries"]
+__all__ = ["DockerCredentials", "Limits", "RegistryClient", "Retries"]

@@ -10,6 +10,7 @@ from archkit.adapters.content import as_reference, check, checked, find_platform
 from archkit.adapters.http import UrllibHttpClient
 from archkit.adapters.registry.answers import closing_url, described, next_page, refused, session_url
 from archkit.adapters.registry.challenges import Scope
+from archkit.adapters.registry.credentials import DockerCredentials
 from archkit.adapters.registry.endpoints import base_url, is_loopback
 from archkit.adapters.registry.limits import Limits
 from archkit.adapters.registry.signin import Asked, SignIn
@@ -41,6 +42,7 @@ _NOT_DELETED = frozenset({400, 404, 405})
 _RESTART = frozenset({404, 500, 502, 503, 504})  # of an upload: the session is gone, or its end is not known
 _DEFAULT_RETRIES = Retries()
 _DEFAULT_LIMITS = Limits()
+_DEFAULT_CREDENTIALS = DockerCredentials()
 
 
 class RegistryClient:
@@ -65,7 +67,7 @@ class RegistryClient:
     def __init__(
         self,
         *,
-        credentials: Credentials | None = None,
+        credentials: Credentials | None = _DEFAULT_CREDENTIALS,
         plain_http: Collection[str] = (),
         timeout: float = 30.0,
         retries: Retries = _DEFAULT_RETRIES,
