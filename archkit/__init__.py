@@ -15,6 +15,7 @@ from archkit._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from archkit.adapters.oci_layout import OciLayout as OciLayout
+    from archkit.adapters.proxies import Proxies as Proxies
     from archkit.adapters.registry import DockerCredentials as DockerCredentials
     from archkit.adapters.registry import Limits as Limits
     from archkit.adapters.registry import RegistryClient as RegistryClient
@@ -145,6 +146,7 @@ else:
         "PodPlace": "archkit.planning.kinds",
         "PodPlacement": "archkit.planning.placement",
         "Pool": "archkit.model.cluster",
+        "Proxies": "archkit.adapters.proxies",
         "RawManifest": "archkit.model.oci",
         "ReferenceSyntaxError": "archkit.errors",
         "RegistryClient": "archkit.adapters.registry",

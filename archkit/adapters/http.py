@@ -6,11 +6,14 @@ import random
 import threading
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import urljoin, urlsplit
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
 import attrs
 
+from archkit.adapters.patience import PatientResponse, TooSlow
+from archkit.adapters.proxies import Proxies
+from archkit.adapters.tls import Tls
 from archkit.ports.http import DEFAULT_PORTS, HttpRequest, HttpResponse, Retries, StreamedResponse, TransportError, origin
 
 if TYPE_CHECKING:
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     import urllib3
     from typing_extensions import Self
 
+    from archkit.model.secret import Secret
     from archkit.ports.http import HttpClient
 
 _PIECE = 256 * 1024
@@ -36,6 +40,10 @@ class UrllibHttpClient:
         timeout: Seconds to wait for a connection, and for each piece of an answer.
         retries: When a request is sent again.
         connections: How many idle connections are kept per host.
+        longest: Seconds spent waiting for one answer in all, beyond those that its bytes take at ``slowest``.
+        slowest: Bytes per second.
+        tls: Whom secure connections trust.
+        proxies: Where requests go through; None: what the environment says now.
         sleep: Waits that many seconds between attempts.
     """
 
@@ -45,14 +53,21 @@ class UrllibHttpClient:
         timeout: float = 30.0,
         retries: Retries | None = None,
         connections: int = 8,
+        longest: float = 120.0,
+        slowest: int = 1024,
+        tls: Tls | None = None,
+        proxies: Proxies | None = None,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         self._timeout = timeout
         self._retries = retries or Retries()
         self._connections = connections
         self._sleep = sleep
+        self._response = type("_Response", (PatientResponse,), {"longest": longest, "slowest": slowest})
+        self._tls = tls or Tls()
+        self._proxies = Proxies.from_environment() if proxies is None else proxies
         self._lock = threading.Lock()
-        self._manager: urllib3.PoolManager | None = None
+        self._managers: dict[tuple[bool, str], urllib3.PoolManager] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -63,8 +78,8 @@ class UrllibHttpClient:
     def close(self) -> None:
         """Close the idle connections. A later request opens new ones."""
         with self._lock:
-            manager, self._manager = self._manager, None
-        if manager is not None:
+            managers, self._managers = self._managers, {}
+        for manager in managers.values():
             manager.clear()
 
     def send(self, request: HttpRequest, *, limit: int, error_limit: int) -> HttpResponse:
@@ -122,19 +137,19 @@ class UrllibHttpClient:
     def _once(self, request: HttpRequest) -> urllib3.BaseHTTPResponse:
         import urllib3  # tens of milliseconds: only when something is sent
 
-        with self._lock:
-            if self._manager is None:
-                self._manager = urllib3.PoolManager(maxsize=self._connections, retries=False)
-            manager = self._manager
+        manager = self._manager(request.url)
         body = request.body
-        source = None if body is None or isinstance(body, bytes) else _Source(body)
+        headers = {"Accept-Encoding": "identity", **request.headers}
+        if isinstance(body, bytes) and len(body) > _PIECE:  # a socket's timeout is for all that is handed to it at once
+            headers.setdefault("Content-Length", str(len(body)))
+        source = None if body is None or (isinstance(body, bytes) and len(body) <= _PIECE) else _Source(body)
         try:
             with _translated(self._timeout):
                 return manager.request(
                     request.method,
                     request.url,
-                    body=body if source is None else source,
-                    headers={"Accept-Encoding": "identity", **request.headers},
+                    body=request.body if source is None else source,
+                    headers=headers,
                     redirect=False,
                     retries=False,
                     preload_content=False,
@@ -146,12 +161,52 @@ class UrllibHttpClient:
                 raise source.error from None
             raise
 
+    def _manager(self, url: str) -> urllib3.PoolManager:
+        """The connections that requests to this URL share."""
+        secure, proxy = url.startswith("https:"), self._proxies.of(url)
+        with self._lock:
+            found = self._managers.get((secure, proxy.reveal()))
+            if found is None:
+                found = self._managers[secure, proxy.reveal()] = self._new_manager(secure=secure, proxy=proxy)
+            return found
+
+    def _new_manager(self, *, secure: bool, proxy: Secret) -> urllib3.PoolManager:
+        import urllib3
+        from urllib3.connection import HTTPConnection, HTTPSConnection
+
+        response = self._response
+
+        class PlainPool(urllib3.HTTPConnectionPool):
+            ConnectionCls = cast(Any, type("_Connection", (HTTPConnection,), {"response_class": response}))
+
+        class SecurePool(urllib3.HTTPSConnectionPool):
+            ConnectionCls = cast(Any, type("_SecureConnection", (HTTPSConnection,), {"response_class": response}))
+
+        options: dict[str, Any] = {"maxsize": self._connections, "retries": False}
+        if secure:
+            options["ssl_context"] = self._tls.context()
+        if proxy:
+            parts = urlsplit(proxy.reveal())
+            if parts.scheme not in DEFAULT_PORTS or not parts.hostname:
+                shown = _without_query(proxy.reveal())
+                raise TransportError(f"the proxy {shown} cannot be used: archkit goes through HTTP proxies only", transient=False)
+            if parts.username is not None:
+                pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+                options["proxy_headers"] = urllib3.make_headers(proxy_basic_auth=pair)
+            address = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], "", "", ""))
+            manager: urllib3.PoolManager = urllib3.ProxyManager(address, **options)
+        else:
+            manager = urllib3.PoolManager(**options)
+        classes: dict[str, Any] = {"http": PlainPool, "https": SecurePool}
+        manager.pool_classes_by_scheme = classes
+        return manager
+
 
 class _Source:
-    """A body that is sent as it comes; remembers what went wrong in it."""
+    """A body that is sent piece by piece; remembers what went wrong in it."""
 
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces = pieces
+    def __init__(self, body: bytes | Iterator[bytes]) -> None:
+        self._pieces = _cut(body) if isinstance(body, bytes) else body
         self.error: Exception | None = None
 
     def __iter__(self) -> Iterator[bytes]:
@@ -165,6 +220,10 @@ class _Source:
         except Exception as error:
             self.error = error
             raise
+
+
+def _cut(body: bytes) -> Iterator[bytes]:
+    return (body[start : start + _PIECE] for start in range(0, len(body), _PIECE))
 
 
 def _same(response: HttpResponse) -> HttpResponse:
@@ -249,8 +308,26 @@ def _translated(timeout: float) -> Generator[None, None, None]:
     try:
         yield
     except (exceptions.HTTPError, OSError) as error:
-        transient = not isinstance(error, (exceptions.SSLError, exceptions.LocationValueError))
-        raise TransportError(_reason(error, timeout), transient) from error
+        transient = not isinstance(error, (exceptions.SSLError, exceptions.LocationValueError)) and not _too_slow(error)
+        raise TransportError(_reason(error, timeout), transient) from _without_frames(error)
+
+
+def _without_frames(error: BaseException) -> BaseException:
+    """The error alone: the frames below hold what was sent, credentials included."""
+    inner: BaseException | None = error
+    while inner is not None:
+        inner.__traceback__ = None
+        inner = inner.__cause__ or inner.__context__
+    return error
+
+
+def _too_slow(error: BaseException) -> bool:
+    inner: BaseException | None = error
+    while inner is not None:
+        if isinstance(inner, TooSlow):
+            return True
+        inner = inner.__cause__ or inner.__context__
+    return False
 
 
 def _reason(error: Exception, timeout: float) -> str:
@@ -258,6 +335,10 @@ def _reason(error: Exception, timeout: float) -> str:
 
     cause = error.__cause__
     match error:
+        case _ if _too_slow(error):
+            return "the answer comes too slowly"
+        case exceptions.ProxyError():
+            return f"the proxy does not let through: {error.args[-1]}"
         case exceptions.NameResolutionError():
             return "the host name cannot be resolved"
         case exceptions.NewConnectionError():

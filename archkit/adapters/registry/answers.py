@@ -15,6 +15,8 @@ from archkit.model.reference import Digest
 if TYPE_CHECKING:
     from archkit.ports.http import HttpResponse
 
+_UNKNOWN = frozenset({"MANIFEST_UNKNOWN", "MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN"})
+_DIGEST = re.compile(r"sha(?:256|384|512):[0-9a-f]{64,128}")
 _LONGEST_REASON = 400
 _MOST_ERRORS = 5
 _TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
@@ -87,6 +89,23 @@ def _plain(text: str) -> str:
 def _short(text: str) -> str:
     text = _NOT_PRINTABLE.sub(" ", text).strip()
     return text if len(text) <= _LONGEST_REASON else text[: _LONGEST_REASON - 1] + "…"
+
+
+def unknown_digests(response: HttpResponse) -> frozenset[str] | None:
+    """The digests that a registry says it does not know, which it may leave unsaid; None where it refuses for another reason.
+
+    Source: distribution answers one ``MANIFEST_BLOB_UNKNOWN`` per missing blob or manifest, with the digest as its detail.
+    """
+    if response.status not in {400, 404, 422}:
+        return None
+    try:
+        errors = json.loads(response.body)["errors"]
+        codes = {str(entry["code"]) for entry in errors}
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    if not codes or not codes <= _UNKNOWN:
+        return None
+    return frozenset(_DIGEST.findall(json.dumps([entry.get("detail") for entry in errors])))
 
 
 def described(response: HttpResponse) -> Descriptor | None:

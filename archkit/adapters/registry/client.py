@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import json
+import random
+import time
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit
 
 from archkit.adapters.content import as_reference, check, checked, find_platforms, read_manifest
 from archkit.adapters.http import UrllibHttpClient
-from archkit.adapters.registry.answers import closing_url, described, next_page, refused, session_url
+from archkit.adapters.registry.answers import closing_url, described, next_page, refused, session_url, unknown_digests
 from archkit.adapters.registry.challenges import Scope
 from archkit.adapters.registry.credentials import DockerCredentials
-from archkit.adapters.registry.endpoints import base_url, is_loopback
+from archkit.adapters.registry.endpoints import base_url
 from archkit.adapters.registry.limits import Limits
+from archkit.adapters.registry.recent import Recent
 from archkit.adapters.registry.signin import Asked, SignIn
+from archkit.adapters.tls import Tls
 from archkit.errors import RegistryError
-from archkit.model.oci import READABLE_TYPES, Descriptor
+from archkit.model.oci import READABLE_TYPES, Descriptor, Index
 from archkit.model.reference import Digest
 from archkit.ports.http import HttpRequest, HttpResponse, Retries, TransportError, origin
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    import os
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from typing_extensions import Self
 
+    from archkit.adapters.proxies import Proxies
     from archkit.model.oci import RawManifest
     from archkit.model.platform_set import PlatformSet
     from archkit.model.reference import ImageReference
@@ -54,10 +60,14 @@ class RegistryClient:
     Args:
         credentials: Who knows how to sign in, where a registry asks for it; None: nobody does.
         plain_http: Hosts (with port) that speak plain HTTP though they are not on this machine.
+        https: Hosts (with port) that speak TLS though they are on this machine.
+        ca_file: Certificate authorities to trust beside the system's: a PEM file, or a folder of them.
+        client_cert: A PEM file of a certificate and its key to show to registries that ask for one, or the two files.
+        proxies: Where requests go through; None: what ``HTTP_PROXY``, ``HTTPS_PROXY`` and ``NO_PROXY`` say now.
         timeout: Seconds to wait for a connection, and for each piece of an answer.
         retries: When a request is sent again.
         limits: How much of an answer is read.
-        http: What sends the requests; ``timeout`` and ``retries`` are its own business then.
+        http: What sends the requests; TLS, proxies, timeouts and retries are its own business then.
 
     Raises:
         RegistryError: From every method: the registry cannot be reached, refuses, or answers with something wrong.
@@ -69,15 +79,28 @@ class RegistryClient:
         *,
         credentials: Credentials | None = _DEFAULT_CREDENTIALS,
         plain_http: Collection[str] = (),
+        https: Collection[str] = (),
+        ca_file: str | os.PathLike[str] | None = None,
+        client_cert: str | os.PathLike[str] | tuple[str | os.PathLike[str], str | os.PathLike[str]] | None = None,
+        proxies: Proxies | None = None,
         timeout: float = 30.0,
         retries: Retries = _DEFAULT_RETRIES,
         limits: Limits = _DEFAULT_LIMITS,
         http: HttpClient | None = None,
     ) -> None:
         self._plain_http = frozenset([plain_http] if isinstance(plain_http, str) else plain_http)
+        self._https = frozenset([https] if isinstance(https, str) else https)
         self._limits = limits
-        self._sessions = retries.attempts
-        self._http: HttpClient = http or UrllibHttpClient(timeout=timeout, retries=retries)
+        self._retries = retries
+        self._http: HttpClient = http or UrllibHttpClient(
+            timeout=timeout,
+            retries=retries,
+            longest=limits.longest_answer,
+            slowest=limits.slowest_answer,
+            tls=Tls(ca_file, client_cert),
+            proxies=proxies,
+        )
+        self._recent = Recent()
         self._signin = SignIn(self._http, credentials, token_limit=limits.token, error_limit=limits.error_body)
 
     def __enter__(self) -> Self:
@@ -107,9 +130,12 @@ class RegistryClient:
     def manifest(self, reference: ImageReference | str) -> RawManifest:
         """The manifest or index under a tag or digest: exact bytes, digest verified. One request."""
         ref = as_reference(reference)
-        response = self._send("GET", ref, f"manifests/{_identity(ref)}", limit=self._limits.manifest, headers=_ACCEPT)
+        response = self._read("GET", ref, self._limits.manifest)
         if response.status != 200:
             raise self._refused(str(ref), ref, response)
+        encoding = response.headers.get("content-encoding", "identity")
+        if encoding != "identity" and not response.body.lstrip().startswith(b"{"):
+            raise RegistryError(str(ref), f"the answer is compressed ({encoding}), which nobody asked for", response.status)
         return read_manifest(response.body, response.headers.get("content-type", ""), digest=ref.digest, name=str(ref))
 
     def head(self, reference: ImageReference | str) -> Descriptor | None:
@@ -118,7 +144,7 @@ class RegistryClient:
         One request; two where the registry leaves something out.
         """
         ref = as_reference(reference)
-        response = self._send("HEAD", ref, f"manifests/{_identity(ref)}", limit=0, headers=_ACCEPT)
+        response = self._read("HEAD", ref, 0)
         if response.status == 404:
             return None
         if response.status not in {200, 405}:
@@ -139,19 +165,45 @@ class RegistryClient:
         made = read_manifest(manifest.content, manifest.media_type, digest=ref.digest, name=str(ref)).descriptor
         if made.size > self._limits.manifest:
             raise RegistryError(str(ref), f"the manifest has {made.size} bytes, more than the limit of {self._limits.manifest}")
-        response = self._send(
-            "PUT",
-            ref,
-            f"manifests/{ref.tag or ref.digest or made.digest}",
-            headers={"Content-Type": made.media_type},
-            body=manifest.content,
+        path, headers = f"manifests/{ref.tag or ref.digest or made.digest}", {"Content-Type": made.media_type}
+        response = self._patiently(
+            lambda: self._send("PUT", ref, path, headers=headers, body=manifest.content),
+            lambda answer: self._lags(ref, manifest, unknown_digests(answer)),
         )
         if response.status not in _STORED:
             raise self._refused(str(ref), ref, response)
         stored = response.headers.get("docker-content-digest", made.digest)
         if stored != made.digest and (ref.digest is None or stored != ref.digest):
             raise RegistryError(str(ref), f"the registry says that it stored {stored}, but {made.digest} was sent", response.status)
+        self._recent.add(ref.name, ref.tag, made.digest, ref.digest)
         return made
+
+    def _read(self, method: str, ref: ImageReference, limit: int) -> HttpResponse:
+        """A manifest; one that was stored a moment ago is asked for again, as some registries show it late."""
+        identity = _identity(ref)
+        return self._patiently(
+            lambda: self._send(method, ref, f"manifests/{identity}", limit=limit, headers=_ACCEPT),
+            lambda answer: answer.status == 404 and self._recent.all_of(ref.name, [identity]),
+        )
+
+    def _lags(self, ref: ImageReference, manifest: RawManifest, unknown: frozenset[str] | None) -> bool:
+        """Whether a registry misses only what was stored a moment ago: Nexus shows it late."""
+        if unknown is None:
+            return False
+        document = manifest.document()
+        parts = document.manifests if isinstance(document, Index) else (document.config, *document.layers)
+        return self._recent.all_of(ref.name, unknown or {part.digest for part in parts})
+
+    def _patiently(self, ask: Callable[[], HttpResponse], again: Callable[[HttpResponse], bool]) -> HttpResponse:
+        """The answer, asked for again with growing waits while ``again`` says so."""
+        sent = 1
+        while True:
+            response = ask()
+            wait = self._retries.wait(sent, random.random()) if again(response) else None  # noqa: S311 - spreads clients in time
+            if wait is None:
+                return response
+            time.sleep(wait)
+            sent += 1
 
     # ---- blobs --------------------------------------------------------------------------------------------------
 
@@ -205,7 +257,7 @@ class RegistryClient:
         if self.has_blob(ref, digest):
             return
         last = RegistryError(name, "the upload did not end")
-        for _ in range(self._sessions if isinstance(content, bytes) else 1):
+        for _ in range(self._retries.attempts if isinstance(content, bytes) else 1):
             try:
                 response = self._upload(ref, content, digest, size, name)
             except TransportError as error:
@@ -214,6 +266,7 @@ class RegistryClient:
             else:
                 if response.status in {200, 201, 204}:
                     self._check_stored(response, digest, name)
+                    self._recent.add(ref.name, digest)
                     return
                 last = self._refused(name, ref, response)
                 if response.status not in _RESTART:
@@ -289,6 +342,7 @@ class RegistryClient:
                 return False
             raise
         if response.status == 201:
+            self._recent.add(ref.name, digest)
             return True
         if response.status == 202:
             self._cancel(session_url(response), ref)
@@ -327,6 +381,7 @@ class RegistryClient:
         ref = as_reference(reference)
         if ref.tag is None:
             raise RegistryError(str(ref), "names no tag, so there is nothing to remove", remedy="write NAME:TAG")
+        self._recent.forget(ref.name, ref.tag)
         response = self._send("DELETE", ref, f"manifests/{ref.tag}")
         if response.status in _NOT_DELETED:
             return False
@@ -344,7 +399,7 @@ class RegistryClient:
     # ---- requests -----------------------------------------------------------------------------------------------
 
     def _url(self, ref: ImageReference, path: str) -> str:
-        return f"{base_url(ref.registry, self._plain_http)}{ref.repository}/{path}"
+        return f"{base_url(ref.registry, self._plain_http, self._https)}{ref.repository}/{path}"
 
     def _send(
         self,
@@ -378,7 +433,7 @@ class RegistryClient:
         return refused(name, self._signin.scrub(response, url), self._signin.advice(url, ref.registry, ref.repository))
 
     def _unreachable(self, name: str, ref: ImageReference, error: TransportError) -> RegistryError:
-        plain = is_loopback(ref.registry) or ref.registry in self._plain_http
+        plain = self._url(ref, "").startswith("http:")
         remedy = "" if plain or "secure" not in error.reason else f"if {ref.registry} speaks plain HTTP, name it in plain_http"
         return RegistryError(name, f"{ref.registry}: {error.reason}", remedy=remedy)
 

@@ -25,10 +25,12 @@ def is_loopback(registry: str) -> bool:
         return False
 
 
-def base_url(registry: str, plain_http: Collection[str]) -> str:
+def base_url(registry: str, plain_http: Collection[str], https: Collection[str] = ()) -> str:
     """The root of a registry's API: plain HTTP on this machine and for hosts named in ``plain_http``, else HTTPS.
+
+    A host of this machine that is named in ``https`` speaks TLS.
 
     Nothing is probed: a failed TLS handshake per connection would cost more than saying it.
     """
-    scheme = "http" if is_loopback(registry) or registry in plain_http else "https"
+    scheme = "http" if registry in plain_http or (is_loopback(registry) and registry not in https) else "https"
     return f"{scheme}://{_DOCKER_HUB_API if registry == DOCKER_HUB else registry}/v2/"

@@ -1,0 +1,71 @@
+"""How long one answer is waited for in all, however it drips in."""
+
+from __future__ import annotations
+
+import http.client
+import io
+import time
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    import socket
+
+    from typing_extensions import Buffer
+
+
+class TooSlow(TimeoutError):
+    """An answer that comes, but would take for ever."""
+
+
+class PatientResponse(http.client.HTTPResponse):
+    """An answer of which head and body are read with a limit of time.
+
+    A socket's own timeout begins anew with every byte. What counts here is the time spent waiting for bytes: one who
+    reads slowly, because what is read goes somewhere slow, is not to blame the server for it.
+    """
+
+    longest: ClassVar[float]
+    """Seconds spent waiting, beyond those that the bytes so far may take."""
+    slowest: ClassVar[int]
+    """Bytes per second; each so many give the answer a second more."""
+
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self.fp = io.BufferedReader(_PatientReader(self.fp.detach(), sock, self.longest, self.slowest))
+
+
+class _PatientReader(io.RawIOBase):
+    def __init__(self, raw: io.RawIOBase, sock: socket.socket, longest: float, slowest: int) -> None:
+        super().__init__()
+        self._raw = raw
+        self._sock = sock
+        self._each = sock.gettimeout()
+        self._left = longest
+        self._slowest = slowest
+
+    def readable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._raw.fileno()
+
+    def close(self) -> None:
+        super().close()
+        self._raw.close()
+
+    def readinto(self, buffer: Buffer, /) -> int | None:
+        if self._left <= 0:
+            raise TooSlow
+        each = self._sock.gettimeout() if self._each is None else self._each
+        self._sock.settimeout(self._left if each is None else min(each, self._left))
+        started = time.monotonic()
+        try:
+            size = self._raw.readinto(buffer)
+        except TimeoutError as error:
+            if time.monotonic() - started >= self._left:
+                raise TooSlow from error
+            raise
+        self._left += (size or 0) / self._slowest - (time.monotonic() - started)
+        if self._each is not None:
+            self._sock.settimeout(self._each)  # the connection's next request begins anew
+        return size
