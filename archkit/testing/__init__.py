@@ -17,12 +17,14 @@ from archkit.testing.images import ImageContent as ImageContent
 from archkit.testing.images import ImageFactory as ImageFactory
 from archkit.testing.messages import Request as Request
 from archkit.testing.messages import Response as Response
+from archkit.testing.tls import EmbeddedTls as EmbeddedTls
 
 __all__ = [
     "Auth",
     "BasicAuth",
     "BearerAuth",
     "EmbeddedRegistry",
+    "EmbeddedTls",
     "Exchange",
     "ExchangeLog",
     "Fault",

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from archkit.model.reference import Digest
     from archkit.testing.auth import Auth
     from archkit.testing.messages import Request, Route
+    from archkit.testing.tls import EmbeddedTls
 
 
 class EmbeddedRegistry:
@@ -40,17 +41,19 @@ class EmbeddedRegistry:
         delete: Whether it deletes manifests, tags and blobs; otherwise it answers 405.
         auth: How it wants to be signed in to: :class:`~archkit.testing.BasicAuth`, :class:`~archkit.testing.BearerAuth`;
             None: anybody may do everything.
+        tls: Speak TLS with these certificates, which are removed when it stops; None: plain HTTP.
     """
 
-    def __init__(self, *, delete: bool = True, auth: Auth | None = None) -> None:
+    def __init__(self, *, delete: bool = True, auth: Auth | None = None, tls: EmbeddedTls | None = None) -> None:
         self.contents = RegistryContents()
         """What it holds, for code in this process; nothing of it passes through the log."""
         self.log = ExchangeLog()
         """Every request so far."""
         self.auth = auth
+        self.tls = tls
         self._api = DistributionApi(self.contents, delete=delete)
         self._faults = Faults()
-        self._server = LoopbackServer(self._answer)
+        self._server = LoopbackServer(self._answer, context=None if tls is None else tls.context)
         self._client: RegistryClient | None = None
 
     # ---- life ---------------------------------------------------------------------------------------------------
@@ -74,6 +77,8 @@ class EmbeddedRegistry:
         if client is not None:
             client.close()
         self._server.stop()
+        if self.tls is not None:
+            self.tls.close()
 
     @property
     def host(self) -> str:
@@ -82,17 +87,23 @@ class EmbeddedRegistry:
 
     @property
     def url(self) -> str:
-        """``http://127.0.0.1:PORT``."""
-        return f"http://{self.host}"
+        """``http://127.0.0.1:PORT``, or with ``https``."""
+        return f"{'http' if self.tls is None else 'https'}://{self.host}"
 
     def client(self) -> RegistryClient:
-        """A client, one for the life of the registry; it knows how to sign in."""
+        """A client, one for the life of the registry; it knows how to sign in and whom to trust."""
         if self._client is None:
             from archkit.adapters.registry import RegistryClient
             from archkit.ports.credentials import StaticCredentials
 
             login = None if self.auth is None else self.auth.login()
-            self._client = RegistryClient(credentials=StaticCredentials({} if login is None else {self.host: login}))
+            credentials = StaticCredentials({} if login is None else {self.host: login})
+            if self.tls is None:
+                self._client = RegistryClient(credentials=credentials)
+            else:
+                self._client = RegistryClient(
+                    credentials=credentials, https=[self.host], ca_file=self.tls.ca_file, client_cert=self.tls.client_cert
+                )
         return self._client
 
     # ---- what it holds ------------------------------------------------------------------------------------------

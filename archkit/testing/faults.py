@@ -98,6 +98,14 @@ class FaultRule:
         """Carry the request out, announce the whole body of the answer, and close the connection after ``size`` bytes of it."""
         return self._after(f"truncate({size})", lambda response: attrs.evolve(response, cut_body=size))
 
+    def wait(self, seconds: float) -> FaultRule:
+        """Carry the request out and answer so many seconds later."""
+        return self._after(f"wait({seconds:g})", lambda response: attrs.evolve(response, late=seconds))
+
+    def drip(self, seconds: float) -> FaultRule:
+        """Carry the request out and answer one byte every so many seconds."""
+        return self._after(f"drip({seconds:g})", lambda response: attrs.evolve(response, drip=seconds))
+
     def tamper(self, change: Callable[[Response], Response]) -> FaultRule:
         """Carry the request out and answer what ``change`` makes of the answer."""
         return self._after("tamper(…)", change)

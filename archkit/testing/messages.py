@@ -55,6 +55,10 @@ class Response:
     """After how many bytes of the whole answer, head included, the connection is closed; None: it stays open."""
     cut_body: int | None = None
     """After how many bytes of the body the connection is closed, though the head announces all of it."""
+    late: float = 0.0
+    """Seconds after which the answer begins."""
+    drip: float | None = None
+    """Seconds between two bytes of the answer, head included; None: it comes at once."""
 
 
 TOKEN_PATH = "/token"  # noqa: S105 - a path

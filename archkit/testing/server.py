@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from archkit.testing.messages import Request, Response
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable
     from io import BufferedReader
 
@@ -40,10 +41,19 @@ class LoopbackServer:
     Args:
         handle: Gets a request and the number of its connection; must not raise.
         max_body: Bytes that a request's body may have; more is answered with 413.
+        context: Of TLS; None: it speaks plain HTTP.
     """
 
-    def __init__(self, handle: Callable[[Request, int], Response], *, max_body: int = 1024 * 1024 * 1024) -> None:
+    def __init__(
+        self,
+        handle: Callable[[Request, int], Response],
+        *,
+        max_body: int = 1024 * 1024 * 1024,
+        context: ssl.SSLContext | None = None,
+    ) -> None:
         self._handle = handle
+        self._context = context
+        self._stopping = threading.Event()
         self._max_body = max_body
         self._lock = threading.Lock()
         self._listener: socket.socket | None = None
@@ -65,6 +75,7 @@ class LoopbackServer:
 
     def start(self) -> None:
         """Listen on a free port."""
+        self._stopping.clear()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self._host = f"127.0.0.1:{self._listener.getsockname()[1]}"
         self._accepting = threading.Thread(target=self._accept, args=(self._listener,), name="archkit-embedded-server", daemon=True)
@@ -75,6 +86,7 @@ class LoopbackServer:
         listener, self._listener = self._listener, None
         if listener is None:
             return
+        self._stopping.set()
         with suppress(OSError), socket.create_connection(listener.getsockname(), timeout=_JOIN):
             pass  # wakes the accepting thread: closing a socket wakes nobody
         if self._accepting is not None:
@@ -106,6 +118,12 @@ class LoopbackServer:
 
     def _serve(self, connection: socket.socket, number: int) -> None:
         try:
+            secured = self._secured(connection)
+            if secured is None:
+                return
+            connection, plain = secured, connection
+            with self._lock:
+                self._connections[connection] = self._connections.pop(plain)
             with connection, connection.makefile("rb") as reader, suppress(OSError):
                 try:
                     while self._serve_one(connection, reader, number):
@@ -117,9 +135,26 @@ class LoopbackServer:
             with self._lock:
                 del self._connections[connection]
 
+    def _secured(self, connection: socket.socket) -> socket.socket | None:
+        """The connection to talk over; None where no handshake came about."""
+        if self._context is None:
+            return connection
+        connection.settimeout(_JOIN)
+        with suppress(OSError):
+            if connection.recv(1, socket.MSG_PEEK) != _TLS_HANDSHAKE:  # say so, as Go's servers do
+                connection.sendall(_head(Response(400), 0, close=True))
+                _linger(connection)
+                connection.close()
+                return None
+            secured = self._context.wrap_socket(connection, server_side=True)
+            secured.settimeout(None)
+            return secured
+        connection.close()
+        return None
+
     def _serve_one(self, connection: socket.socket, reader: BufferedReader, number: int) -> bool:
         """Answer the next request of a connection; False when it is the last one."""
-        if reader.peek(1)[:1] == _TLS_HANDSHAKE:
+        if self._context is None and reader.peek(1)[:1] == _TLS_HANDSHAKE:
             raise BadRequest
         read = read_request(reader, self._max_body, lambda: connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n"))
         if read is None:
@@ -131,7 +166,15 @@ class LoopbackServer:
             body = body[: response.cut_body]
         keep = keep and response.cut is None and response.cut_body is None
         answer = _head(response, len(response.body), close=not keep) + body
-        connection.sendall(answer if response.cut is None else answer[: response.cut])
+        self._stopping.wait(response.late)
+        answer = answer if response.cut is None else answer[: response.cut]
+        if response.drip is None:
+            connection.sendall(answer)
+            return keep
+        for position in range(len(answer)):
+            connection.sendall(answer[position : position + 1])
+            if self._stopping.wait(response.drip):
+                break
         return keep
 
 
