@@ -17,6 +17,7 @@ from archkit.model.node import ARCH_LABEL, BETA_ARCH_LABEL, BETA_OS_LABEL, OS_LA
 from archkit.model.platform import Platform
 from archkit.planning.cells import Box, Cell, Shape, boxes_of, cells_of, expressions_data, node_selector_terms
 from archkit.planning.edits import Append, Data, Edit, Insert, Path, at, is_empty, put
+from archkit.planning.recent import Recent
 from archkit.planning.selectors import Expression, MalformedSelectorError, Term, allowed, finite_values, parse_term, parse_terms
 
 if TYPE_CHECKING:
@@ -47,6 +48,14 @@ class AffinityPlan:
     notes: tuple[Note, ...] = ()
     cells: tuple[Cell, ...] = ()
     """Where the pod may run once the edits are made: what its images support and its own rules leave."""
+
+
+_bare: Recent[tuple[tuple[Cell, ...], Data]] = Recent()
+
+
+def _bare_pod(platforms: PlatformSet, shape: Shape, *, match: bool) -> tuple[tuple[Cell, ...], Data]:
+    cells = cells_of(platforms, match_windows_build=match)
+    return cells, _whole_affinity(cells, shape)
 
 
 @lru_cache(maxsize=256)
@@ -177,8 +186,8 @@ def plan_affinity(
         match_windows_build: Whether Windows platforms ask for their build.
     """
     if not data and not holder and not prefer:  # most pods: nothing of their own
-        cells = cells_of(platforms, match_windows_build=match_windows_build)
-        return AffinityPlan((Insert(base, "affinity", _whole_affinity(cells, shape)),), (), cells)
+        cells, affinity = _bare.get(platforms, (shape, match_windows_build), lambda: _bare_pod(platforms, shape, match=match_windows_build))
+        return AffinityPlan((Insert(base, "affinity", affinity),), (), cells)
     found = at(data, holder)
     pod = cast("Mapping[str, object]", found) if isinstance(found, Mapping) else {}
     cells = cells_of(platforms, match_windows_build=match_windows_build)
@@ -372,7 +381,6 @@ def _said(expressions: Iterable[Expression]) -> str:
     return " and ".join(str(item) for item in expressions if item.key in keys) or "nothing that tells platforms apart"
 
 
-@lru_cache(maxsize=256)
 def variant_note(platforms: PlatformSet) -> Note | None:
     """A note when an image needs a CPU variant that node labels cannot say."""
     listed = tuple(platforms)

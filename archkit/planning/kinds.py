@@ -195,7 +195,7 @@ class FoundPod(Generic[N]):
     @property
     def object_name(self) -> str:
         """``kind/namespace/name``, without what is not written."""
-        return "/".join(filter(None, (self.kind, self.namespace, self.name)))
+        return "/".join(part for part in (self.kind, self.namespace, self.name) if part)
 
 
 RULES = ("affinity", "nodeSelector", "nodeName", "os", "tolerations")

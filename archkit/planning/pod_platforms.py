@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import attrs
@@ -37,30 +36,25 @@ def common_platforms(images: Iterable[ImagePlatforms]) -> PlatformSet | None:
     Returns:
         None when no image says anything; an empty set when they have nothing in common.
     """
-    return _common(tuple(_Ordered(image.platforms) for image in images if image.platforms is not None and not image.platforms.is_all))
+    sets = tuple(image.platforms for image in images if image.platforms is not None and not image.platforms.is_all)
+    key = tuple(map(id, sets))
+    found = _known.get(key)
+    if found is None:
+        if len(_known) >= _KNOWN_SIZE:
+            _known.clear()
+        found = _known[key] = (sets, _common(sets))  # the sets are held, so that their identities are not given to others
+    return found[1]
 
 
-class _Ordered:
-    """A platform set that is equal only to one in the same order: the order of terms follows it."""
-
-    __slots__ = ("key", "platforms")
-
-    def __init__(self, platforms: PlatformSet) -> None:
-        self.platforms = platforms
-        self.key = str(platforms)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Ordered) and self.key == other.key
-
-    def __hash__(self) -> int:
-        return hash(self.key)
+_KNOWN_SIZE = 1024
+_known: dict[tuple[int, ...], tuple[tuple[PlatformSet, ...], PlatformSet | None]] = {}
+"""Pod after pod has the same images: each combination is thought through once."""
 
 
-@lru_cache(maxsize=1024)
-def _common(images: tuple[_Ordered, ...]) -> PlatformSet | None:
+def _common(sets: Iterable[PlatformSet]) -> PlatformSet | None:
     common: PlatformSet | None = None
-    for image in images:
-        known = PlatformSet(platform for platform in image.platforms if "unknown" not in platform.os_arch)
+    for platforms in sets:
+        known = PlatformSet(platform for platform in platforms if "unknown" not in platform.os_arch)
         common = known if common is None else PlatformSet(_both(common, known))
     return common
 

@@ -15,6 +15,7 @@ from archkit.planning.cells import Shape
 from archkit.planning.edits import Append, Data, Edit, Path, Replace, applied, at, is_empty, put
 from archkit.planning.placement import Places, arch_taints, place, tolerates
 from archkit.planning.pod_platforms import ImagePlatforms, common_platforms
+from archkit.planning.recent import Recent
 
 if TYPE_CHECKING:
     from archkit.planning.images import KnownImage
@@ -123,13 +124,16 @@ def _affinity(pod: FoundPod[Any], common: PlatformSet, rules: Mapping[str, objec
             notes.append(Note("kind-without-affinity", message, "restrict the pods where they are started"))
         return attrs.evolve(plan, edits=(), notes=tuple(notes))
     if edits:
-        variant = variant_note(common)
+        variant = _variants.get(common, "", lambda: variant_note(common))
         notes += [variant] if variant is not None else []
         if pod.caution:
             notes.append(Note("kind-without-affinity", pod.caution, "turn it on, or render with affinity='never'"))
     if not at(rules, (*holder, "nodeName")):
         edits += _tolerations(pod, plan, rules, wishes)
     return attrs.evolve(plan, edits=tuple(edits), notes=tuple(notes))
+
+
+_variants: Recent[Note | None] = Recent()
 
 
 def _tolerations(pod: FoundPod[Any], plan: AffinityPlan, rules: Mapping[str, object], wishes: Wishes) -> list[Edit]:

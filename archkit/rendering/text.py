@@ -66,11 +66,15 @@ class _TextForm:
         self.reader = tree
         self.text = tree.source
         self._name = name
+        self._places: dict[Path, tuple[str, str]] = {}
 
     def where(self, pod: FoundPod[int], path: Path) -> str:
         tree = self.reader
-        line = tree.line_of(tree.mark(tree.locate(path)[0]))
-        return f"{self._name}:{line} {pod.object_name} {path_text(path)}"
+        found = self._places.get(path)
+        if found is None:
+            line = tree.line_of(tree.mark(tree.trail(path)[-1]))
+            found = self._places[path] = (f"{self._name}:{line}", path_text(path))
+        return f"{found[0]} {pod.object_name} {found[1]}"
 
     def repeated_key(self, pod: FoundPod[int]) -> str | None:
         tree = self.reader

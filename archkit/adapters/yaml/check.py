@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from archkit.adapters.yaml.tree import Tree
     from archkit.planning.edits import Data
 
+_MANY = 8
 _TEXT_TAG = "tag:yaml.org,2002:str"
 
 
@@ -143,13 +144,15 @@ def _unfit(found: Sequence[Key], atoms: tuple[_Atom, ...]) -> int | None:
     """The first key that does not say what it should; None when all do."""
     if len(found) < len(atoms):
         return len(found)
-    known = _known_good.get(atoms, "", list)  # structure that goes into many pods: what was found right once is right
+    many = len(atoms) > _MANY  # structure that goes into many pods: what was found right once is right
+    known = _known_good.get(atoms, "", list) if many else []
     if known and known == found:
         return None
     for index, (key, atom) in enumerate(zip(found, atoms, strict=True)):
         if not _fits(key, atom):
             return index
-    known[:] = found
+    if many:
+        known[:] = found
     return None
 
 

@@ -127,7 +127,7 @@ def _scan(  # noqa: PLR0912 - the hot loop of rendering: calls in it would doubl
         event = get()
         kind = event.__class__
         if undecided and len(opened) == 1:
-            if header.refuses(event) and not _again(text, event):
+            if header.refuses(event) and not _again(text, event, events[0]):
                 return None
             undecided = header.open
         if kind is not scalar:
@@ -213,11 +213,16 @@ def _start(event: yaml.Event) -> int:
     return event.start_mark.index if event.start_mark is not None else 0
 
 
-def _again(text: str, event: yaml.Event) -> bool:
+def _again(text: str, event: yaml.Event, root: yaml.Event) -> bool:
     """Whether the rest of the text may name the kind once more (a duplicate key, of which the last would win)."""
     import re
 
-    return re.search(r"(?:^|[\n{,])[ \t]*[\"']?kind[\"']?[ \t]*:", text[_start(event) :]) is not None
+    if getattr(root, "flow_style", False):
+        pattern = r"[{,\s][\"']?kind[\"']?\s*:"
+    else:
+        start = _start(root)
+        pattern = rf"[\n\r] {{{start - _line_start(text, start)}}}[\"']?kind[\"']?[ \t]*:"
+    return re.compile(pattern).search(text, _start(event)) is not None
 
 
 def _target(event: yaml.AliasEvent, anchors: dict[str, int], ends: dict[int, int], events: list[yaml.Event]) -> int:
