@@ -31,7 +31,7 @@ class PatientResponse(http.client.HTTPResponse):
 
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
-        self.fp = io.BufferedReader(_PatientReader(self.fp.detach(), sock, self.longest, self.slowest))
+        self.fp: Any = io.BufferedReader(_PatientReader(self.fp.detach(), sock, self.longest, self.slowest))
 
 
 class _PatientReader(io.RawIOBase):

@@ -60,8 +60,8 @@ KNOWN_ARCH = frozenset(
 )
 """CPUs that Go knows (``internal/syslist``)."""
 
-OS_ALIASES = {"macos": "darwin"}
-ARCH_ALIASES = {
+OS_ALIASES: dict[str, str] = {"macos": "darwin"}
+ARCH_ALIASES: dict[str, tuple[str, str | None]] = {
     "i386": ("386", ""),
     "x86_64": ("amd64", None),
     "x86-64": ("amd64", None),
@@ -71,7 +71,7 @@ ARCH_ALIASES = {
 }
 """Other spellings of a CPU, and the variant that each implies (None: the one that is written)."""
 
-MACHINES = {
+MACHINES: dict[str, str] = {
     "armv5l": "arm/v5",
     "armv6l": "arm/v6",
     "armv7l": "arm/v7",

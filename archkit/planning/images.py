@@ -63,7 +63,7 @@ class ImageBook:
         self._lookup = lookup
         self._known: dict[str, KnownImage] = {}
         self._asked: dict[ImageReference, tuple[PlatformSet | None, str]] = {}
-        self.builds = tuple(builds)
+        self.builds: tuple[BuiltImage, ...] = tuple(builds)
         self._by_name: dict[str, BuiltImage] = {}
         self._by_repository: dict[str, list[BuiltImage]] = {}
         for image in self.builds:

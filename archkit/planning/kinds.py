@@ -227,7 +227,7 @@ class KindTable:
         self._rules: Mapping[tuple[str, str], KindRule] = {(rule.group, rule.kind): rule for rule in (*KINDS, *own)}
         places = [place for rule in self._rules.values() for place in rule.pods]
         paths = [path for place in places for path in (*place.images, *place.volume_images, *place.shared_images)]
-        self.words = frozenset(_image_word(path) for path in paths)
+        self.words: frozenset[str] = frozenset(_image_word(path) for path in paths)
         """Keys of which every document with an image has at least one."""
 
     def wanted(self, api_version: str, kind: str) -> bool:

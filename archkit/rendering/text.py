@@ -14,7 +14,7 @@ from archkit.planning.kinds import TooManyPods
 from archkit.rendering.work import render_document
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Generator, Sequence
 
     from archkit.planning.edits import Edit, Path
     from archkit.planning.kinds import FoundPod
@@ -47,7 +47,7 @@ def render_chunk(chunk: yaml.Chunk, tools: Tools, seen: Seen, report: Report) ->
 
 
 @contextlib.contextmanager
-def _collector_paused() -> Iterator[None]:
+def _collector_paused() -> Generator[None, None, None]:
     """No garbage collection while a document's events are alive: they are many, and none of them is in a cycle."""
     if not gc.isenabled():
         yield

@@ -128,9 +128,9 @@ class BearerAuth:
         service: str = "embedded registry",
     ) -> None:
         self.username = username
-        self.password = Secret(password)
-        self.identity_token = Secret(identity_token)
-        self.anonymous = frozenset(anonymous)
+        self.password: Secret = Secret(password)
+        self.identity_token: Secret = Secret(identity_token)
+        self.anonymous: frozenset[str] = frozenset(anonymous)
         self.expires_in = expires_in
         self.post = post
         self.service = service

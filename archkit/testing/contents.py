@@ -14,6 +14,7 @@ from archkit.model.oci import DocumentError, Index, RawManifest, parse_manifest
 from archkit.model.reference import Digest, ImageReference
 
 if TYPE_CHECKING:
+    import contextlib
     from collections.abc import Callable, Iterable
 
     from archkit.model.oci import Descriptor
@@ -67,7 +68,7 @@ class RegistryContents:
     """
 
     def __init__(self) -> None:
-        self.lock = threading.RLock()
+        self.lock: contextlib.AbstractContextManager[bool] = threading.RLock()
         self._repositories: dict[str, Repository] = {}
 
     def repository(self, name: str) -> Repository:

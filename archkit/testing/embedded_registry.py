@@ -45,9 +45,9 @@ class EmbeddedRegistry:
     """
 
     def __init__(self, *, delete: bool = True, auth: Auth | None = None, tls: EmbeddedTls | None = None) -> None:
-        self.contents = RegistryContents()
+        self.contents: RegistryContents = RegistryContents()
         """What it holds, for code in this process; nothing of it passes through the log."""
-        self.log = ExchangeLog()
+        self.log: ExchangeLog = ExchangeLog()
         """Every request so far."""
         self.auth = auth
         self.tls = tls

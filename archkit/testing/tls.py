@@ -29,15 +29,19 @@ class EmbeddedTls:
             raise RuntimeError("TLS for tests needs the package trustme: pip install archkit[testing]") from error
         self._folder = Path(tempfile.mkdtemp(prefix="archkit-tls-"))
         authority = trustme.CA()
-        self.ca_file = self._folder / "ca.pem"
+        self.ca_file: Path = self._folder / "ca.pem"
         """The authority that clients must trust."""
         authority.cert_pem.write_to_path(str(self.ca_file))
-        self.client_cert = self._folder / "client.pem"
+        self.client_cert: Path = self._folder / "client.pem"
         """A client's certificate and key."""
         authority.issue_cert("client@archkit.test").private_key_and_cert_chain_pem.write_to_path(str(self.client_cert))
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.server_cert: Path = self._folder / "server.pem"
+        """The server's certificate and key."""
+        server = authority.issue_cert(*hosts)
+        server.private_key_and_cert_chain_pem.write_to_path(str(self.server_cert))
+        self.context: ssl.SSLContext = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         """Of the server."""
-        authority.issue_cert(*hosts).configure_cert(self.context)
+        server.configure_cert(self.context)
         if ask_for_client_cert:
             authority.configure_trust(self.context)
             self.context.verify_mode = ssl.CERT_REQUIRED

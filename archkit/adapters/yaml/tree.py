@@ -44,17 +44,17 @@ class Tree:
     __slots__ = ("_entries", "_items", "_trails", "aliases", "ends", "events", "line", "repeated", "sharing", "source")
 
     def __init__(self, source: str, events: list[yaml.Event], ends: dict[int, int], aliases: dict[int, int]) -> None:
-        self.source = source
-        self.events = events
-        self.ends = ends
+        self.source: str = source
+        self.events: list[yaml.Event] = events
+        self.ends: dict[int, int] = ends
         """The closing event of each collection."""
-        self.aliases = aliases
+        self.aliases: dict[int, int] = aliases
         """What each alias stands for."""
-        self.line = 1
+        self.line: int = 1
         """Of the text's first character, in the whole text."""
         self.repeated: dict[int, str] = {}
         """Mappings that were looked into and have a key twice, with that key."""
-        self.sharing = Sharing(ends, aliases)
+        self.sharing: Sharing = Sharing(ends, aliases)
         self._entries: dict[int, dict[str, Entry]] = {}
         self._items: dict[int, list[int]] = {}
         self._trails: dict[tuple[str | int, ...], list[int]] = {}
@@ -99,7 +99,7 @@ class Tree:
             value = ends.get(at, at) + 1
             if event.__class__ is yaml.AliasEvent:
                 event = self.event(at)
-            if event.__class__ is yaml.ScalarEvent:
+            if isinstance(event, yaml.ScalarEvent):
                 key = event.value
                 if key == "<<" and event.implicit[0]:
                     merges.append(value)
