@@ -1,7 +1,7 @@
 """The real tools that the live tests drive: where they are, and how they get there.
 
 Run as a program (`python3 noxfile.py tools`) this puts the missing ones into the cache folder, outside the checkout:
-Go modules by name and version, and one Debian package where it runs as root. What is there already is left alone, so
+Go modules by name and version, and two Debian packages, one of them only where it runs as root. What is there already is left alone, so
 a second run takes a second. It needs Go and nothing but the standard library. Names as arguments choose some of them.
 
 Imported by tests it only says where things are.
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 CRANE = "v0.22.1"
 REGCTL = "v0.11.7"
+GGCR_REGISTRY = "v0.22.1"
 DOCKER_CLI = "v28.5.2+incompatible"
 KUBECTL = "v1.36.3"
 OLDEST_DOCKER = 23
@@ -34,6 +35,9 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "arch
 BIN = CACHE / "bin"
 ORACLES = Path(__file__).parent.parent / "live" / "oracles"
 QEMU = "qemu-aarch64-static"
+DOCKER_REGISTRY = "docker-registry"
+ANY_VERSION = {QEMU, DOCKER_REGISTRY}
+"""Debian packages: whichever version the system has will do."""
 
 
 class Missing(Exception):
@@ -162,13 +166,35 @@ def install_qemu(log: TextIO) -> None:
             raise Missing(f"{' '.join(command)} failed")
 
 
+def unpack_docker_registry(log: TextIO) -> None:
+    """Debian's registry, unpacked into the cache folder: installed it would start a service on every address."""
+    if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
+        raise Missing("install the registry of github.com/distribution/distribution as `docker-registry` and put it on PATH")
+    source = CACHE / "src" / DOCKER_REGISTRY
+    shutil.rmtree(source, ignore_errors=True)
+    source.mkdir(parents=True)
+    download = ["apt-get", "-qq", "download", DOCKER_REGISTRY]
+    print("+", *download, file=log, flush=True)
+    if subprocess.run(download, cwd=source, stdout=log, stderr=log, check=False).returncode and os.geteuid() == 0:
+        subprocess.run(["apt-get", "-qq", "update"], stdout=log, stderr=log, check=False)  # there were no lists of packages
+        subprocess.run(download, cwd=source, stdout=log, stderr=log, check=False)
+    packages = list(source.glob("*.deb"))
+    if len(packages) != 1:
+        raise Missing(f"`apt-get download {DOCKER_REGISTRY}` brought nothing; `apt-get update` may help")
+    if subprocess.run(["dpkg-deb", "-x", packages[0], source], stdout=log, stderr=log, check=False).returncode:
+        raise Missing(f"{packages[0]} cannot be unpacked")
+    shutil.move(source / "usr" / "bin" / DOCKER_REGISTRY, BIN / DOCKER_REGISTRY)
+
+
 PARTS: dict[str, tuple[str, Callable[[TextIO], None]]] = {
     "crane": (CRANE, install(f"github.com/google/go-containerregistry/cmd/crane@{CRANE}")),
     "regctl": (REGCTL, install(f"github.com/regclient/regclient/cmd/regctl@{REGCTL}")),
+    "registry": (GGCR_REGISTRY, install(f"github.com/google/go-containerregistry/cmd/registry@{GGCR_REGISTRY}")),
     "docker": (DOCKER_CLI, build_docker),
     "kubectl": (KUBECTL, build_kubectl),
     "archkit-oracle": (oracle_version(), build_oracle),
     QEMU: ("any", install_qemu),
+    DOCKER_REGISTRY: ("any", unpack_docker_registry),
 }
 """Name of the program, version, and what puts it into place."""
 
@@ -179,7 +205,7 @@ def stamp(name: str) -> Path:
 
 def present(name: str) -> bool:
     """Whether this tool is there in the version wanted."""
-    return find(name) is not None and (name == QEMU or stamp(name).exists())
+    return find(name) is not None and (name in ANY_VERSION or stamp(name).exists())
 
 
 def put(name: str) -> bool:

@@ -40,6 +40,18 @@ def regctl() -> Path:
 
 
 @pytest.fixture(scope="session")
+def ggcr_registry() -> Path:
+    """The registry of go-containerregistry."""
+    return require("registry")
+
+
+@pytest.fixture(scope="session")
+def docker_registry() -> Path:
+    """The registry of the distribution project, as Debian has it."""
+    return require(realtools.DOCKER_REGISTRY)
+
+
+@pytest.fixture(scope="session")
 def docker() -> Path:
     """A docker client, 23 or later; there may be no engine behind it."""
     return require("docker")
