@@ -9,25 +9,25 @@ from typing import TYPE_CHECKING
 import attrs
 
 from archkit.adapters.content import as_reference, read_config
+from archkit.copying import Copier
 from archkit.errors import StitchError
 from archkit.model.build import BuiltImage
 from archkit.model.frozen import NO_TEXTS
-from archkit.model.oci import Descriptor, Index
+from archkit.model.oci import Descriptor, Index, RawManifest
 from archkit.model.platform import ByPlatform, Platform
 from archkit.model.platform_set import PlatformSet
 from archkit.model.reference import Digest, ImageReference
 from archkit.planning.index import SourcedEntry, compose_index, encode_index, merge_entries
-from archkit.ports.registry import ImageStore
+from archkit.ports.registry import ImageStore, SignsIn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from archkit.model.oci import ImageManifest, RawManifest
+    from archkit.model.oci import ImageManifest
 
 _READERS = 4
 _DEEPEST = 4
 """How many indexes may stand inside each other; registries refuse less."""
-_SAME_REPOSITORY = "push it to {target} first; archkit stitches within one repository"
 
 
 @attrs.frozen
@@ -65,11 +65,12 @@ Source = str | ImageReference | BuiltImage | Descriptor | StitchedIndex
 
 
 class IndexStitcher:
-    """Joins images of one repository under one tag, with as few requests as can be.
+    """Joins images under one tag, with as few requests as can be.
 
     Nothing is read of a source that is known already; what is not known is read in parallel; one PUT stores the index.
     Two tags of one repository cost five requests (a manifest and a configuration each, and the PUT), descriptors that
-    a build handed over one.
+    a build handed over one. Images of other repositories of the registry are mounted, those of other registries copied:
+    by digest, before the index is stored.
 
     Args:
         registry: A ``RegistryClient``, an ``OciLayout`` or any other image store; None: a ``RegistryClient`` of its own.
@@ -78,6 +79,8 @@ class IndexStitcher:
     def __init__(self, registry: ImageStore | None = None) -> None:
         self._registry = registry
         self._lock = threading.Lock()
+        self._brought: set[tuple[str, str]] = set()
+        """Repositories, and those that they were given images of: the next images probably share their blobs."""
 
     def stitch(
         self,
@@ -128,7 +131,11 @@ class IndexStitcher:
             raise StitchError(str(where), "expect says that the target exists, if_absent that it does not", "choose one")
         parts = _parts(where, sources)
         store = self._store()
-        entries = _entries(store, str(where), parts, flatten=flatten)
+        origins = {part.origin for part in parts if part.origin is not None}
+        if origins and isinstance(store, SignsIn):
+            store.announce(where, sorted(origins))
+        read: dict[Digest, RawManifest] = {}
+        entries = _entries(store, str(where), parts, flatten=flatten, read=read)
         index = compose_index(merge_entries(entries, target=str(where)), target=str(where), annotations=annotations, media_type=media_type)
         manifest = encode_index(index)
         made = StitchedIndex(
@@ -140,6 +147,7 @@ class IndexStitcher:
         )
         if dry_run or self._is_settled(store, where, made, None if expect is None else Digest(expect), if_absent=if_absent):
             return made
+        self._bring(store, where.repository_only, made, entries, read)
         stored = store.put_manifest(where, manifest)
         if stored.digest != made.digest:
             raise StitchError(str(where), f"the store answers that it holds {stored.digest}, but {made.digest} was sent")
@@ -152,6 +160,27 @@ class IndexStitcher:
 
                 self._registry = RegistryClient()
             return self._registry
+
+    def _bring(
+        self,
+        store: ImageStore,
+        target: ImageReference,
+        made: StitchedIndex,
+        entries: Sequence[SourcedEntry],
+        read: Mapping[Digest, RawManifest],
+    ) -> None:
+        """Bring what the index names and its repository may not have."""
+        here = {entry.descriptor.digest for entry in entries if entry.origin is None}
+        origins = {entry.descriptor.digest: entry.origin for entry in reversed(entries) if entry.origin is not None}
+        images = [(entry, origins[entry.digest]) for entry in made.descriptors if entry.digest not in here]
+        if not images:
+            return
+        pairs = {(target.name, origin.name) for _, origin in images}
+        with self._lock:
+            known = pairs <= self._brought
+        Copier(store, target, read).bring(images, probably_there=known)
+        with self._lock:
+            self._brought |= pairs
 
     def _is_settled(self, store: ImageStore, where: ImageReference, made: StitchedIndex, expect: Digest | None, *, if_absent: bool) -> bool:
         """Whether the target stands at the index already; raises when it is not as the caller said."""
@@ -180,6 +209,8 @@ class _Part:
     expected: Platform | None = None
     nested: Descriptor | None = None
     """The source itself as an entry, where it is known to be an index."""
+    origin: ImageReference | None = None
+    """The repository that it is in; None: the target's."""
 
     def must_be_read(self, *, flatten: bool) -> bool:
         """Whether the store has to be asked."""
@@ -207,59 +238,56 @@ def _part(where: ImageReference, source: object) -> _Part:
                 return _Part(name, (source,))
             return _Part(name, reference=where.repository_only.with_digest(source.digest))
         case StitchedIndex():
-            reference = _same_repository(where, source.reference)
-            return _Part(str(reference), source.descriptors, nested=source.descriptor)
+            reference = source.reference
+            return _Part(str(reference), source.descriptors, nested=source.descriptor, origin=_origin(where, reference))
         case BuiltImage():
             return _built_part(where, source)
         case str() | ImageReference():
-            reference = _same_repository(where, as_reference(source))
-            return _Part(str(reference), reference=reference)
+            reference = as_reference(source)
+            return _Part(str(reference), reference=reference, origin=_origin(where, reference))
         case _:
             raise TypeError(f"not a source of an index: {source!r}")
 
 
 def _built_part(where: ImageReference, image: BuiltImage) -> _Part:
-    reference = _same_repository(where, ImageReference.parse(image.reference))
-    name, whole = str(reference), image.descriptor
+    reference = ImageReference.parse(image.reference)
+    name, whole, origin = str(reference), image.descriptor, _origin(where, reference)
     if image.children:
         children = (
             child if child.platform_fields else child.with_platform(platform.to_oci()) for platform, child in image.children.items()
         )
-        return _Part(name, tuple(children), nested=whole if whole is not None and whole.is_index else None)
+        return _Part(name, tuple(children), nested=whole if whole is not None and whole.is_index else None, origin=origin)
     if whole is not None and not whole.is_index and whole.platform_fields:
-        return _Part(name, (whole,))
-    return _Part(name, reference=reference, nested=whole if whole is not None and whole.is_index else None)
+        return _Part(name, (whole,), origin=origin)
+    return _Part(name, reference=reference, nested=whole if whole is not None and whole.is_index else None, origin=origin)
 
 
-def _same_repository(where: ImageReference, reference: ImageReference) -> ImageReference:
-    if reference.registry != where.registry:
-        reason = f"{reference} is in another registry, {reference.registry}"
-    elif reference.repository != where.repository:
-        reason = f"{reference} is in another repository, {reference.repository}"
-    else:
-        return reference
-    raise StitchError(str(where), reason, _SAME_REPOSITORY.format(target=where.name))
+def _origin(where: ImageReference, reference: ImageReference) -> ImageReference | None:
+    """The repository of a source; None where it is the target's own."""
+    return None if reference.name == where.name else reference.repository_only
 
 
-def _entries(store: ImageStore, target: str, parts: Sequence[_Part], *, flatten: bool) -> list[SourcedEntry]:
-    """The entries of all parts in order, what is unknown read in parallel."""
+def _entries(
+    store: ImageStore, target: str, parts: Sequence[_Part], *, flatten: bool, read: dict[Digest, RawManifest]
+) -> list[SourcedEntry]:
+    """The entries of all parts in order, what is unknown read in parallel; ``read`` gets the manifests that were."""
 
-    def read(part: _Part) -> list[SourcedEntry]:
+    def entries_of(part: _Part) -> list[SourcedEntry]:
         whole, found = part.nested, part.known
         if part.reference is not None and part.must_be_read(flatten=flatten):
-            whole, found = _Reading(store, target, part, expand=flatten or part.expected is not None).read(part.reference)
+            whole, found = _Reading(store, target, part, read, expand=flatten or part.expected is not None).read(part.reference)
         if part.expected is not None:
             _check_expected(found, part, part.expected, target=target)
         if whole is not None and not flatten:
             found = (whole,)
-        return [SourcedEntry(descriptor, part.name) for descriptor in found]
+        return [SourcedEntry(descriptor, part.name, part.origin) for descriptor in found]
 
     if sum(part.must_be_read(flatten=flatten) for part in parts) < 2:
-        return [entry for part in parts for entry in read(part)]
+        return [entry for part in parts for entry in entries_of(part)]
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(min(_READERS, len(parts)), "archkit-stitch") as pool:
-        futures = [pool.submit(read, part) for part in parts]
+        futures = [pool.submit(entries_of, part) for part in parts]
         return [entry for future in futures for entry in future.result()]
 
 
@@ -270,12 +298,15 @@ class _Reading:
     store: ImageStore
     target: str
     part: _Part
+    manifests: dict[Digest, RawManifest]
+    """Gets what was read."""
     expand: bool = attrs.field(kw_only=True)
     """Whether what stands in an index is wanted, or only the index itself."""
 
     def read(self, reference: ImageReference, depth: int = 1) -> tuple[Descriptor | None, tuple[Descriptor, ...]]:
         """The source itself where it is an index, and the entries that it makes."""
         manifest = self.store.manifest(reference)
+        self.manifests[manifest.digest] = manifest
         document = manifest.document()
         if not isinstance(document, Index):
             return None, (self._described(reference, manifest, document),)

@@ -27,6 +27,7 @@ from archkit.model.oci import (
     Index,
     RawManifest,
 )
+from archkit.model.reference import ImageReference
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -44,6 +45,8 @@ class SourcedEntry:
 
     descriptor: Descriptor
     source: str
+    origin: ImageReference | None = None
+    """The repository that it is in; None: the index's own."""
 
 
 def merge_entries(entries: Iterable[SourcedEntry], *, target: str) -> tuple[Descriptor, ...]:

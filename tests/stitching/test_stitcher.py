@@ -340,15 +340,6 @@ def test_no_sources_are_refused(archkit_registry: EmbeddedRegistry, stitcher: In
     assert not archkit_registry.log
 
 
-def test_other_repositories_and_registries_are_refused(archkit_registry: EmbeddedRegistry, stitcher: IndexStitcher, app: str) -> None:
-    host = archkit_registry.host
-    with pytest.raises(StitchError, match=rf"{host}/other:1 is in another repository, other; push it to {app} first"):
-        stitcher.stitch(f"{app}:1", [f"{host}/other:1"])
-    with pytest.raises(StitchError, match=r"docker\.io/library/app:1_linux_amd64 is in another registry, docker\.io"):
-        stitcher.stitch(f"{app}:1", ["app:1_linux_amd64"])
-    assert not archkit_registry.log
-
-
 def test_a_source_that_is_not_there_is_named_and_nothing_is_pushed(
     archkit_registry: EmbeddedRegistry, stitcher: IndexStitcher, app: str, parts: list[str]
 ) -> None:

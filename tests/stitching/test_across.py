@@ -1,0 +1,152 @@
+"""Sources in other repositories and registries: what is asked for, what is there afterwards, and what a fault leaves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from archkit import Digest, IndexStitcher, RegistryClient, RegistryError, Retries
+from archkit.model.oci import Index
+from archkit.testing import EmbeddedRegistry, ImageFactory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TWO = ("linux/amd64", "linux/arm64")
+
+
+@pytest.fixture
+def other() -> Iterator[EmbeddedRegistry]:
+    with EmbeddedRegistry() as registry:
+        yield registry
+
+
+def push_two(registry: EmbeddedRegistry, *, attestations: bool = False) -> list[str]:
+    return [ImageFactory(registry).push(f"part/{platform[6:]}:1", platform, attestations=attestations).reference for platform in TWO]
+
+
+def asked(registry: EmbeddedRegistry) -> list[str]:
+    return sorted(f"{exchange.method} {exchange.kind}" for exchange in registry.log)
+
+
+def assert_whole(registry: EmbeddedRegistry, reference: str) -> None:
+    """Every manifest and blob that the index names is in its repository."""
+    ref = registry.reference(reference)
+    document = registry.manifest(ref).document()
+    assert isinstance(document, Index)
+    for entry in document.manifests:
+        child = registry.manifest(ref.repository_only.with_digest(entry.digest)).document()
+        assert not isinstance(child, Index)
+        for blob in (child.config, *child.layers):
+            assert len(registry.contents.blob(ref, blob.digest)) == blob.size
+
+
+def test_images_of_two_other_repositories_cost_eleven_requests(archkit_registry: EmbeddedRegistry) -> None:
+    parts = push_two(archkit_registry)
+    target = f"{archkit_registry.host}/app:1"
+    made = IndexStitcher(archkit_registry.client()).stitch(target, parts)
+    assert asked(archkit_registry) == [*["GET blob"] * 2, *["GET manifest"] * 2, *["POST upload"] * 4, *["PUT manifest"] * 3]
+    assert archkit_registry.log[-1].reference == "1"
+    assert archkit_registry.resolve("app:1") == made.digest
+    assert archkit_registry.tags("app") == ["1"]
+    assert_whole(archkit_registry, "app:1")
+
+
+def test_images_that_are_there_already_cost_seven(archkit_registry: EmbeddedRegistry) -> None:
+    parts = push_two(archkit_registry)
+    stitcher = IndexStitcher(archkit_registry.client())
+    first = stitcher.stitch(f"{archkit_registry.host}/app:1", parts)
+    archkit_registry.log.clear()
+    assert stitcher.stitch(f"{archkit_registry.host}/app:2", parts).manifest == first.manifest
+    assert asked(archkit_registry) == [*["GET blob"] * 2, *["GET manifest"] * 2, *["PUT manifest"] * 3]
+
+
+def test_what_is_not_there_after_all_is_mounted(archkit_registry: EmbeddedRegistry) -> None:
+    images, stitcher = ImageFactory(archkit_registry), IndexStitcher(archkit_registry.client())
+    stitcher.stitch(f"{archkit_registry.host}/app:1", [images.push("part:1", "linux/amd64").reference])
+    stitcher.stitch(f"{archkit_registry.host}/app:2", [images.push("part:2", "linux/arm64").reference])
+    assert_whole(archkit_registry, "app:2")
+
+
+def test_the_bytes_are_those_of_one_repository(archkit_registry: EmbeddedRegistry, archkit_images: ImageFactory) -> None:
+    expected = archkit_images.push("whole:1", list(TWO))
+    assert IndexStitcher(archkit_registry.client()).stitch(f"{archkit_registry.host}/app:1", push_two(archkit_registry)).digest == (
+        expected.digest
+    )
+
+
+def test_a_dry_run_brings_nothing(archkit_registry: EmbeddedRegistry) -> None:
+    IndexStitcher(archkit_registry.client()).stitch(f"{archkit_registry.host}/app:1", push_two(archkit_registry), dry_run=True)
+    assert {exchange.method for exchange in archkit_registry.log} == {"GET"}
+
+
+@pytest.mark.parametrize("attestations", [False, True])
+def test_images_of_another_registry_are_copied(archkit_registry: EmbeddedRegistry, other: EmbeddedRegistry, attestations: bool) -> None:
+    parts = push_two(other, attestations=attestations)
+    with RegistryClient() as client:
+        made = IndexStitcher(client).stitch(f"{archkit_registry.host}/app:1", parts)
+    assert archkit_registry.resolve("app:1") == made.digest
+    assert len(made.descriptors) == (4 if attestations else 2)
+    assert_whole(archkit_registry, "app:1")
+    assert not other.log.where(method="PUT")
+
+
+def test_a_copy_that_is_there_costs_one_look_for_each_image(archkit_registry: EmbeddedRegistry, other: EmbeddedRegistry) -> None:
+    parts = push_two(other)
+    with RegistryClient() as client:
+        IndexStitcher(client).stitch(f"{archkit_registry.host}/app:1", parts)
+        archkit_registry.log.clear()
+        IndexStitcher(client).stitch(f"{archkit_registry.host}/app:2", parts)
+    assert asked(archkit_registry) == ["HEAD manifest", "HEAD manifest", "PUT manifest"]
+
+
+def test_a_nested_index_is_copied_with_its_images(archkit_registry: EmbeddedRegistry, other: EmbeddedRegistry) -> None:
+    both = ImageFactory(other).push("both:1", list(TWO))
+    with RegistryClient() as client:
+        made = IndexStitcher(client).stitch(f"{archkit_registry.host}/app:1", [both.reference], flatten=False)
+    assert [entry.digest for entry in made.descriptors] == [both.digest]
+    assert_whole(archkit_registry, f"{archkit_registry.host}/app@{both.digest}")
+
+
+def test_a_refused_mount_becomes_a_copy(archkit_registry: EmbeddedRegistry) -> None:
+    parts = push_two(archkit_registry)
+
+    class Refused(RegistryClient):
+        def mount_blob(self, reference: object, digest: object, source: object) -> bool:
+            return False
+
+    with Refused() as client:
+        IndexStitcher(client).stitch(f"{archkit_registry.host}/app:1", parts)
+    assert_whole(archkit_registry, "app:1")
+
+
+def test_a_blob_that_is_not_what_its_digest_says_is_not_stored(archkit_registry: EmbeddedRegistry, other: EmbeddedRegistry) -> None:
+    parts = push_two(other)
+    document = other.manifest(parts[0]).document()
+    assert not isinstance(document, Index)
+    layer = document.layers[0]
+    ref = other.reference(parts[0])
+    other.contents.repository(ref.repository).blobs[layer.digest] = b"x" * layer.size
+    with RegistryClient() as client, pytest.raises(RegistryError, match=f"expected was {layer.digest}"):
+        IndexStitcher(client).stitch(f"{archkit_registry.host}/app:1", parts)
+    assert archkit_registry.tags("app") == []
+
+
+@pytest.mark.parametrize("answered", range(11))
+def test_whenever_the_connection_is_cut_the_tag_is_whole_and_the_next_run_finishes(answered: int) -> None:
+    with EmbeddedRegistry() as registry:
+        old: Digest | None = ImageFactory(registry).push("app:1", ["linux/s390x", "linux/386"]).digest
+        parts, target = push_two(registry), f"{registry.host}/app:1"
+        if answered:
+            registry.on("*").tamper(lambda response: response).times(answered)
+        registry.on("*").drop().times(1)
+        # a DELETE that tidies up behind a failure is no request of the stitch
+        with RegistryClient(retries=Retries(attempts=1)) as client:
+            with pytest.raises(RegistryError):
+                IndexStitcher(client).stitch(target, parts)
+            assert registry.resolve("app:1") == old
+            assert_whole(registry, "app:1")
+            made = IndexStitcher(client).stitch(target, parts)
+        assert registry.resolve("app:1") == made.digest
+        assert_whole(registry, "app:1")
