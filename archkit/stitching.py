@@ -10,7 +10,7 @@ import attrs
 
 from archkit.adapters.content import as_reference, read_config
 from archkit.copying import Copier
-from archkit.errors import StitchError
+from archkit.errors import RegistryError, StitchError
 from archkit.model.build import BuiltImage
 from archkit.model.frozen import NO_TEXTS
 from archkit.model.oci import Descriptor, Index, RawManifest
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from archkit.model.oci import ImageManifest
 
 _READERS = 4
+_REFUSED = frozenset({400, 403, 409, 412})
+"""What registries answer when a tag is immutable; ECR does so for equal content, too."""
 _DEEPEST = 4
 """How many indexes may stand inside each other; registries refuse less."""
 
@@ -93,6 +95,8 @@ class IndexStitcher:
         expect: Digest | str | None = None,
         if_absent: bool = False,
         dry_run: bool = False,
+        tags: Iterable[str] = (),
+        platforms: PlatformSet | str | None = None,
     ) -> StitchedIndex:
         """Make an index of images and store it.
 
@@ -110,13 +114,17 @@ class IndexStitcher:
             expect: Refuse unless the target stands at this digest now.
             if_absent: Refuse if the target exists.
             dry_run: Store nothing; everything else happens, and the bytes are those that would be stored.
+            tags: Further tags of the target's repository, written behind the target; no guard looks at them.
+            platforms: The images to take of the sources, attestations with them; one that no source has is an error.
 
-        A target that stands at the very index already is left alone where ``expect`` or ``if_absent`` makes archkit look.
+        A target that stands at the very index already is left alone where ``expect`` or ``if_absent`` makes archkit look,
+        and so is an immutable tag that the registry refuses to write.
 
         Raises:
             StitchError: The sources do not make one index, or the target is not as expected; nothing was stored.
             RegistryError: The store could not be read or written. A PUT that failed may have been carried out.
-            TypeError: ``sources`` is a single text.
+            TypeError: ``sources`` or ``tags`` is a single text.
+            ReferenceSyntaxError: A further tag is none.
         """
         where = as_reference(target)
         if isinstance(sources, (str, bytes, ImageReference, BuiltImage, Descriptor, StitchedIndex)):
@@ -129,6 +137,9 @@ class IndexStitcher:
             raise StitchError(str(where), "expect and if_absent guard a tag, and the target has none", "write NAME:TAG")
         if if_absent and expect is not None:
             raise StitchError(str(where), "expect says that the target exists, if_absent that it does not", "choose one")
+        if isinstance(tags, str):
+            raise TypeError(f"tags must be several, not one text: {tags!r}")
+        places = list(dict.fromkeys([where, *(where.with_tag(tag) for tag in tags)]))
         parts = _parts(where, sources)
         store = self._store()
         origins = {part.origin for part in parts if part.origin is not None}
@@ -136,6 +147,8 @@ class IndexStitcher:
             store.announce(where, sorted(origins))
         read: dict[Digest, RawManifest] = {}
         entries = _entries(store, str(where), parts, flatten=flatten, read=read)
+        if platforms is not None:
+            entries = _chosen(entries, PlatformSet(platforms), target=str(where))
         index = compose_index(merge_entries(entries, target=str(where)), target=str(where), annotations=annotations, media_type=media_type)
         manifest = encode_index(index)
         made = StitchedIndex(
@@ -145,12 +158,14 @@ class IndexStitcher:
             manifest.content,
             index.manifests,
         )
-        if dry_run or self._is_settled(store, where, made, None if expect is None else Digest(expect), if_absent=if_absent):
+        if dry_run:
             return made
-        self._bring(store, where.repository_only, made, entries, read)
-        stored = store.put_manifest(where, manifest)
-        if stored.digest != made.digest:
-            raise StitchError(str(where), f"the store answers that it holds {stored.digest}, but {made.digest} was sent")
+        if self._is_settled(store, where, made, None if expect is None else Digest(expect), if_absent=if_absent):
+            places.remove(where)
+        else:
+            self._bring(store, where.repository_only, made, entries, read)
+        for place in places:
+            _store_index(store, place, manifest)
         return made
 
     def _store(self) -> ImageStore:
@@ -195,6 +210,37 @@ class IndexStitcher:
             now = "does not exist" if found is None else f"is {found.digest}"
             raise StitchError(str(where), f"it {now}, expected was {expect}", "look at what changed, and stitch again")
         return False
+
+
+def _store_index(store: ImageStore, place: ImageReference, manifest: RawManifest) -> None:
+    """Store the index; a tag that may not be written again but stands at it already is as it should be."""
+    try:
+        stored = store.put_manifest(place, manifest)
+    except RegistryError as error:
+        if error.status not in _REFUSED or place.tag is None:
+            raise
+        found = store.head(place)
+        if found is None or found.digest != manifest.digest:
+            raise
+        return
+    if stored.digest != manifest.digest:
+        raise StitchError(str(place), f"the store answers that it holds {stored.digest}, but {manifest.digest} was sent")
+
+
+def _chosen(entries: Sequence[SourcedEntry], wanted: PlatformSet, *, target: str) -> list[SourcedEntry]:
+    """The images of these platforms and what is about them; a nested index names no platform and is none of them."""
+    if wanted.is_all:
+        return list(entries)
+    found = [entry.descriptor.platform for entry in entries if entry.descriptor.is_image]
+    for platform in wanted:
+        if not any(one is not None and one.satisfies(platform) for one in found):
+            there = ", ".join(dict.fromkeys(str(one) for one in found if one is not None)) or "none"
+            raise StitchError(target, f"no source has an image for {platform}", f"the sources have {there}")
+    return [entry for entry in entries if not entry.descriptor.is_image or _is_one_of(entry.descriptor.platform, wanted)]
+
+
+def _is_one_of(platform: Platform | None, wanted: PlatformSet) -> bool:
+    return platform is not None and any(platform.satisfies(one) for one in wanted)
 
 
 @attrs.frozen
