@@ -8,7 +8,7 @@ import pytest
 
 from archkit import Digest, IndexStitcher, RegistryClient, RegistryError, Retries
 from archkit.model.oci import Index
-from archkit.testing import EmbeddedRegistry, ImageFactory
+from archkit.testing import BearerAuth, EmbeddedRegistry, ImageFactory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,6 +51,15 @@ def test_images_of_two_other_repositories_cost_eleven_requests(archkit_registry:
     assert archkit_registry.resolve("app:1") == made.digest
     assert archkit_registry.tags("app") == ["1"]
     assert_whole(archkit_registry, "app:1")
+
+
+def test_one_sign_in_serves_all_repositories() -> None:
+    with EmbeddedRegistry(auth=BearerAuth()) as registry:
+        parts = push_two(registry)
+        IndexStitcher(registry.client()).stitch(f"{registry.host}/app:1", parts)
+        assert len(registry.log.where(kind="token")) == 1
+        assert len(registry.log) - 1 - len(registry.log.where(status=401)) == 11
+        assert_whole(registry, "app:1")
 
 
 def test_images_that_are_there_already_cost_seven(archkit_registry: EmbeddedRegistry) -> None:
