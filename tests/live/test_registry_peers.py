@@ -101,6 +101,31 @@ def test_regctl_makes_the_same_index_of_the_same_parts(
     assert archkit_registry.resolve("team/app:regctl") == made.digest
 
 
+def test_regctl_makes_the_same_index_of_another_repositorys_index_with_attestations(
+    archkit_registry: EmbeddedRegistry, archkit_images: ImageFactory, tool: Regctl
+) -> None:
+    source = archkit_images.push("parts/app:1", "linux/amd64", attestations=True)
+    host = archkit_registry.host
+    made = IndexStitcher(archkit_registry.client()).stitch(f"{host}/team/app:1", [source.reference])
+    tool("image", "copy", source.reference.partition("@")[0], f"{host}/team/app:regctl")
+    assert archkit_registry.resolve("team/app:regctl") == made.digest == source.digest
+
+
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["repository", "registry"])
+def test_crane_and_regctl_read_what_archkit_stitched_from_elsewhere(
+    crane: Path, archkit_registry: EmbeddedRegistry, tool: Regctl, elsewhere: bool
+) -> None:
+    from archkit import RegistryClient
+    from archkit.testing import EmbeddedRegistry, ImageFactory
+
+    with EmbeddedRegistry() as other, RegistryClient() as client:
+        images = ImageFactory(other if elsewhere else archkit_registry)
+        parts = [images.push(f"part/{platform.arch}:1", platform).reference for platform in TWO]
+        made = IndexStitcher(client).stitch(f"{archkit_registry.host}/team/app:1", parts)
+    assert tool("image", "digest", f"{archkit_registry.host}/team/app:1").strip() == made.digest
+    assert "PASS" in run(crane, "validate", "--remote", f"{archkit_registry.host}/team/app:1")
+
+
 # ---- what archkit pushed, read by others --------------------------------------------------------------------------
 
 
