@@ -143,7 +143,7 @@ class IndexStitcher:
         parts = _parts(where, sources)
         store = self._store()
         origins = {part.origin for part in parts if part.origin is not None}
-        if origins and isinstance(store, SignsIn):
+        if not dry_run and isinstance(store, SignsIn):
             store.announce(where, sorted(origins))
         read: dict[Digest, RawManifest] = {}
         entries = _entries(store, str(where), parts, flatten=flatten, read=read)

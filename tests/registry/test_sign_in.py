@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import pytest
 
-from archkit import Digest, Login, RegistryClient, RegistryError, Retries, StaticCredentials
+from archkit import Digest, IndexStitcher, Login, RegistryClient, RegistryError, Retries, StaticCredentials
 from archkit.testing import BasicAuth, BearerAuth, EmbeddedRegistry, ImageFactory, Response
 
 if TYPE_CHECKING:
@@ -123,6 +123,23 @@ def test_what_is_announced_shares_one_token(registry: EmbeddedRegistry) -> None:
         ("repository:team/app:pull,push", "repository:team/base:pull"),
     ], "the scope that writes comes first"
     assert len(registry.log.where(status=401)) == 1
+
+
+@pytest.mark.parametrize(("source", "requests"), [("team/app", 7), ("team/base", 13)])
+def test_a_stitch_signs_in_once(registry: EmbeddedRegistry, source: str, requests: int) -> None:
+    for arch in ("amd64", "arm64"):
+        ImageFactory(registry).push(f"{source}:{arch}", f"linux/{arch}")
+    with client_of(registry) as client:
+        parts = [f"{registry.host}/{source}:{arch}" for arch in ("amd64", "arm64")]
+        IndexStitcher(client).stitch(f"{registry.host}/team/app:1", parts)
+    assert (len(registry.log.where(status=401)), len(registry.log.where(kind="token")), len(registry.log)) == (1, 1, requests)
+
+
+def test_a_dry_run_needs_no_right_to_write() -> None:
+    with EmbeddedRegistry(auth=BearerAuth(anonymous=["pull"])) as registry, RegistryClient(credentials=None) as client:
+        ImageFactory(registry).push("team/app:amd64", "linux/amd64")
+        IndexStitcher(client).stitch(f"{registry.host}/team/app:1", [f"{registry.host}/team/app:amd64"], dry_run=True)
+        assert [grant.scopes for grant in bearer(registry).grants] == [("repository:team/app:pull",)]
 
 
 def blobs(registry: EmbeddedRegistry, reference: str) -> list[Digest]:
