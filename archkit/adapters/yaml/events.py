@@ -60,6 +60,10 @@ def _warn_once() -> None:
         warnings.warn(message, RuntimeWarning, stacklevel=2)
 
 
+_LIBYAML_TOO_DEEP = "exceeded maximum nesting depth"
+"""What libyaml 0.2.6 and later says of more than 1,000 levels, before their events come; earlier ones know no limit."""
+
+
 class _RefusedError(Exception):
     """The document is beyond a limit, or not YAML in a way that the parser does not see."""
 
@@ -91,7 +95,7 @@ def read(chunk: Chunk, name: str, limits: ManifestLimits, wanted: Callable[[str,
     except (yaml.YAMLError, _RefusedError, UnicodeEncodeError) as error:
         reason, index = _reason(error, text)
         line, column = chunk.line + line_breaks(text[:index]), index - _line_start(text, index) + 1
-        if isinstance(error, _RefusedError) and error.too_large:
+        if (isinstance(error, _RefusedError) and error.too_large) or _LIBYAML_TOO_DEEP in reason:
             raise ManifestTooLarge(name, reason, line, column) from None
         if "{{" in text and not isinstance(error, UnicodeEncodeError):
             raise Templated(reason, line) from None
