@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from archkit.adapters.file_lock import try_lock
 
@@ -26,15 +27,25 @@ def workdir() -> Generator[Path, None, None]:
     """
     parent = Path(tempfile.gettempdir())
     _remove_abandoned(parent)
-    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+    folder, lock = _locked_folder(parent)
     try:
-        with (folder / _LOCK).open("wb") as lock:
-            try_lock(lock)
+        with lock:
             content = folder / "content"
             content.mkdir()
             yield content
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _locked_folder(parent: Path) -> tuple[Path, IO[bytes]]:
+    """A new folder and its lock, held; another process may take one for abandoned before it is locked, then it is made again."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+        lock = (folder / _LOCK).open("wb")
+        with contextlib.suppress(FileNotFoundError):
+            if try_lock(lock) and os.path.samestat(os.fstat(lock.fileno()), (folder / _LOCK).stat()):
+                return folder, lock
+        lock.close()
 
 
 def _remove_abandoned(parent: Path) -> None:

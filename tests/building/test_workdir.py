@@ -59,3 +59,14 @@ def test_what_a_killed_process_left_is_removed_by_the_next_and_a_running_one_is_
         running.communicate("", 10)
 
     assert left(tmp_path) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="builders do not run on Windows")
+def test_many_that_begin_at_the_same_moment_do_not_take_each_other_for_abandoned(tmp_path: Path) -> None:
+    script = (
+        "from archkit.adapters.workdir import workdir\nfor _ in range(50):\n    with workdir() as folder:\n        (folder / 'x').touch()\n"
+    )
+    running = [subprocess.Popen([sys.executable, "-c", script]) for _ in range(4)]
+
+    assert [process.wait(60) for process in running] == [0, 0, 0, 0]
+    assert left(tmp_path) == []
