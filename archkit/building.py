@@ -30,7 +30,7 @@ from archkit.model.platform import Platform
 from archkit.model.platform_set import PlatformSet
 from archkit.planning.names import final_reference
 from archkit.planning.strategy import can_hold_index, plan_build, plan_findings
-from archkit.planning.targets import Targets, narrow_targets
+from archkit.planning.targets import Mode, Targets, narrow_targets
 from archkit.ports.builder import Artifact, Builder, Preflight
 from archkit.ports.registry import ImageStore
 from archkit.publishing import publish
@@ -84,7 +84,8 @@ def build(
         CancelledError: ``cancel`` was set.
     """
     place = RegistrySink(sink) if isinstance(sink, str) else sink
-    wanted = narrow_targets(_as_targets(targets), can_hold_index=can_hold_index(place))
+    wanted = _as_targets(targets)
+    refuse_without_place(wanted, place)
     items = [artifacts] if isinstance(artifacts, Artifact) else list(artifacts)
     with BuildSession.open(place, registry=registry, cancel=cancel, on_event=on_event) as session:
         narrowed = [
@@ -92,6 +93,16 @@ def build(
         ]
         plan = session.plan(items, narrowed, tag=tag, child_tags=child_tags)
         return session.run(plan, items)
+
+
+def refuse_without_place(targets: Targets, sink: Sink | None, mode: Mode = Mode.BUILD) -> None:
+    """Refuse what somebody asked for and the sink cannot hold, before the sink is opened.
+
+    Raises:
+        TargetsError: Several platforms were asked for, and there is no place for an image of several.
+    """
+    if targets.requested:
+        narrow_targets(targets, mode=mode, can_hold_index=can_hold_index(sink))
 
 
 def _as_targets(targets: Targets | PlatformSet | str | Iterable[Platform | str] | None) -> Targets:
@@ -136,6 +147,7 @@ class BuildSession:
     cancelled: threading.Event
     listener: Listener
     _folders: int = 0
+    _able: dict[int, BuilderAbilities] = attrs.field(factory=dict[int, BuilderAbilities])
     _lock: threading.Lock = attrs.field(factory=threading.Lock)
 
     @classmethod
@@ -168,13 +180,15 @@ class BuildSession:
         return artifact.platforms & able
 
     def abilities(self, artifact: Artifact) -> BuilderAbilities:
-        """What an artifact's builder can do here.
+        """What an artifact's builder can do here; it is asked once.
 
         Raises:
             BuildError: The builder could not tell (chained).
         """
-        builder = builder_of(artifact)
-        return self._call(artifact, "", lambda: builder.abilities(self._context()))
+        if id(artifact) not in self._able:  # a caller's builder need not be hashable, and so the artifact may not be
+            builder = builder_of(artifact)
+            self._able[id(artifact)] = self._call(artifact, "", lambda: builder.abilities(self._context()))
+        return self._able[id(artifact)]
 
     def plan(self, artifacts: Sequence[Artifact], targets: Sequence[Targets], *, tag: str, child_tags: bool = True) -> BuildPlan:
         """How each artifact will be built; everything that can be refused is refused here.
@@ -365,4 +379,4 @@ def _opened(sink: Sink) -> Generator[ImageStore, None, None]:
         )
 
 
-__all__ = ["BuildSession", "build", "builder_of"]
+__all__ = ["BuildSession", "build", "builder_of", "refuse_without_place"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from archkit.building import BuildSession
+from archkit.building import BuildSession, refuse_without_place
 from archkit.errors import BuildError
 from archkit.model.build import BuildPlan, BuildResult, RegistrySink, Sink
 from archkit.model.cluster import Cluster
@@ -167,8 +167,7 @@ class Pipeline:
         return self._result
 
     def _session(self, mode: Mode) -> contextlib.AbstractContextManager[BuildSession]:
-        if self.requested is not None:  # what no sink can hold is refused before one is opened
-            narrow_targets(Targets(self.requested, requested=True), mode=mode, can_hold_index=can_hold_index(self.sink))
+        refuse_without_place(Targets(self.requested, requested=self.requested is not None), self.sink, mode)
         return BuildSession.open(self.sink, cancel=self._cancel, on_event=self._on_event)
 
     def _plan(self, session: BuildSession, mode: Mode) -> PipelinePlan:

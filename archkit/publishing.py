@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from archkit.model.build import BuiltImage
 from archkit.model.finding import Finding
-from archkit.model.oci import Descriptor
 from archkit.model.platform_set import PlatformSet
 from archkit.planning.strategy import child_tag
 from archkit.stitching import IndexStitcher
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from archkit.model.build import PlannedBuild
+    from archkit.model.oci import Descriptor
     from archkit.model.platform import Platform
     from archkit.model.reference import ImageReference
     from archkit.ports.registry import ImageStore
@@ -53,9 +53,12 @@ def _stitched(store: ImageStore, planned: PlannedBuild, pushed: Sequence[Pushed]
         for part in platforms
         if (found := whole.find(part))
     }
-    index = IndexStitcher(store).stitch(planned.target, {platform: part.descriptor for platform, part in parts.items()})
-    descriptor = Descriptor(index.media_type, index.digest, index.size)
-    return _built(planned, descriptor, {part.platform: part for part in parts.values()})
+    sources = {
+        platform: whole.raw.descriptor if whole.is_index and len(whole.images) == 1 else part.descriptor  # with its attestation
+        for (platform, part), whole in zip(parts.items(), pushed, strict=True)
+    }
+    index = IndexStitcher(store).stitch(planned.target, sources)
+    return _built(planned, index.descriptor, {part.platform: part for part in parts.values()})
 
 
 def _built(planned: PlannedBuild, descriptor: Descriptor, images: dict[Platform, PushedImage]) -> BuiltImage:

@@ -11,6 +11,7 @@ from archkit import (
     ArchkitError,
     Artifact,
     BuildContext,
+    BuilderAbilities,
     BuildError,
     BuildRequest,
     BuildResult,
@@ -32,6 +33,7 @@ from archkit import (
     TargetsError,
     build,
 )
+from archkit.model.oci import ATTESTED, Index
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -248,6 +250,41 @@ def test_a_function_builds_and_archkit_verifies(
     assert seen == expected
     assert list(archkit_registry.tags("web")) == ["latest", "latest_linux_amd64", "latest_linux_arm64"]
     assert result.findings == ()
+
+
+@pytest.mark.parametrize("per_platform", [True, False], ids=["per platform", "native"])
+def test_attestations_stay_with_their_images(
+    per_platform: bool, archkit_registry: EmbeddedRegistry, archkit_images: ImageFactory, tmp_path: Path
+) -> None:
+    def push(request: BuildRequest, _context: BuildContext) -> object:
+        return archkit_images.push(str(request.reference), list(request.platforms), attestations=True)
+
+    result = run(archkit_registry, Artifact("web", tmp_path, builder=CustomBuilder(push, per_platform=per_platform)))
+
+    index = archkit_registry.manifest("web:latest").document()
+    assert isinstance(index, Index)
+    about = {entry.annotations[ATTESTED] for entry in index.manifests if not entry.is_image}
+    assert about == {entry.digest for entry in index.images}
+    assert len(index.manifests) == 4
+    assert str(result.images[0].platforms) == BOTH
+
+
+def test_a_builder_is_asked_once_what_it_can_do(archkit_registry: EmbeddedRegistry, archkit_images: ImageFactory, tmp_path: Path) -> None:
+    class Counting:
+        name = "counting"
+        asked = 0
+
+        def abilities(self, context: BuildContext) -> BuilderAbilities:
+            self.asked += 1
+            return BuilderAbilities()
+
+        def build(self, request: BuildRequest, context: BuildContext) -> Delivered:
+            return Delivered(archkit_images.push(str(request.reference), list(request.platforms)).digest)
+
+    builder = Counting()
+    run(archkit_registry, Artifact("web", tmp_path, builder=builder))
+
+    assert builder.asked == 1
 
 
 @pytest.mark.parametrize("returned", ["nothing", "digest", "reference", "delivered", "built image"])

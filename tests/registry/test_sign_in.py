@@ -415,7 +415,7 @@ def test_a_realm_in_plain_http_is_refused_where_the_registry_speaks_tls() -> Non
             return HttpResponse(401, {"WWW-Authenticate": 'Bearer realm="http://registry.test/token"'}, b"", request.url)
 
         def stream(self, request: HttpRequest, *, error_limit: int) -> Any:
-            raise NotImplementedError
+            raise AssertionError("nothing is streamed")
 
         def close(self) -> None:
             """Nothing is open."""
