@@ -137,3 +137,20 @@ def closing_url(session: str, digest: Digest) -> str:
     parts = urlsplit(session)
     query = [*parse_qsl(parts.query, keep_blank_values=True), ("digest", str(digest))]
     return urlunsplit(parts._replace(query=urlencode(query)))
+
+
+def tag_page(response: HttpResponse, name: str) -> list[str]:
+    """The tags of one page of a tag list.
+
+    Raises:
+        RegistryError: The answer is no list of tags.
+    """
+    try:
+        tags = json.loads(response.body)["tags"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise RegistryError(name, "the answer is no list of tags", response.status) from error
+    if tags is None:  # what Go writes for no tags
+        return []
+    if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
+        raise RegistryError(name, "the answer is no list of tags", response.status)
+    return tags

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import time
 from typing import TYPE_CHECKING
@@ -10,22 +9,22 @@ from urllib.parse import urlencode, urlsplit
 
 from archkit.adapters.content import as_reference, check, checked, find_platforms, read_manifest
 from archkit.adapters.http import UrllibHttpClient
-from archkit.adapters.registry.answers import closing_url, described, next_page, refused, session_url, unknown_digests
+from archkit.adapters.registry.answers import closing_url, described, next_page, session_url, tag_page, unknown_digests
 from archkit.adapters.registry.challenges import Scope
 from archkit.adapters.registry.credentials import DockerCredentials
-from archkit.adapters.registry.endpoints import base_url
 from archkit.adapters.registry.limits import Limits
 from archkit.adapters.registry.recent import Recent
-from archkit.adapters.registry.signin import Asked, SignIn
+from archkit.adapters.registry.requests import READ, RegistryRequests
+from archkit.adapters.registry.signin import SignIn
 from archkit.adapters.tls import Tls
 from archkit.errors import RegistryError
 from archkit.model.oci import READABLE_TYPES, Descriptor, Index
 from archkit.model.reference import Digest
-from archkit.ports.http import HttpRequest, HttpResponse, Retries, TransportError, origin
+from archkit.ports.http import HttpRequest, HttpResponse, Retries, TransportError
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from typing_extensions import Self
 
@@ -39,9 +38,6 @@ if TYPE_CHECKING:
 
 _ACCEPT = {"Accept": ", ".join(READABLE_TYPES)}  # a registry answers 404 for an index when its type is not listed
 _TAGS_PER_PAGE = 1000  # ECR refuses more
-_READ = frozenset({"pull"})
-_WRITE = frozenset({"pull", "push"})
-_ACTIONS = {"GET": _READ, "HEAD": _READ, "DELETE": _WRITE | {"delete"}}
 _STORED = frozenset({200, 201, 202})
 _NOT_MOUNTED = frozenset({400, 401, 403, 404, 405})
 _NOT_DELETED = frozenset({400, 404, 405})
@@ -88,11 +84,9 @@ class RegistryClient:
         limits: Limits = _DEFAULT_LIMITS,
         http: HttpClient | None = None,
     ) -> None:
-        self._plain_http = frozenset([plain_http] if isinstance(plain_http, str) else plain_http)
-        self._https = frozenset([https] if isinstance(https, str) else https)
         self._limits = limits
         self._retries = retries
-        self._http: HttpClient = http or UrllibHttpClient(
+        client: HttpClient = http or UrllibHttpClient(
             timeout=timeout,
             retries=retries,
             longest=limits.longest_answer,
@@ -101,7 +95,13 @@ class RegistryClient:
             proxies=proxies,
         )
         self._recent = Recent()
-        self._signin = SignIn(self._http, credentials, token_limit=limits.token, error_limit=limits.error_body)
+        self._requests = RegistryRequests(
+            client,
+            SignIn(client, credentials, token_limit=limits.token, error_limit=limits.error_body),
+            limits,
+            frozenset([plain_http] if isinstance(plain_http, str) else plain_http),
+            frozenset([https] if isinstance(https, str) else https),
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -111,7 +111,7 @@ class RegistryClient:
 
     def close(self) -> None:
         """Close the connections."""
-        self._http.close()
+        self._requests.close()
 
     def announce(self, target: ImageReference | str, sources: Iterable[ImageReference | str] = ()) -> None:
         """Say what will be written and read, so that one token serves all of it. No request.
@@ -121,9 +121,7 @@ class RegistryClient:
             sources: References that are read; those in other registries do not count.
         """
         ref = as_reference(target)
-        read = [source for source in map(as_reference, sources) if source.registry == ref.registry]
-        scopes = [Scope(ref.repository, _WRITE), *(Scope(source.repository, _READ) for source in read)]
-        self._signin.announce(self._url(ref, ""), scopes)
+        self._requests.announce(ref, [source for source in map(as_reference, sources) if source.registry == ref.registry])
 
     # ---- manifests ----------------------------------------------------------------------------------------------
 
@@ -132,7 +130,7 @@ class RegistryClient:
         ref = as_reference(reference)
         response = self._read("GET", ref, self._limits.manifest)
         if response.status != 200:
-            raise self._refused(str(ref), ref, response)
+            raise self._requests.refused(str(ref), ref, response)
         encoding = response.headers.get("content-encoding", "identity")
         if encoding != "identity" and not response.body.lstrip().startswith(b"{"):
             raise RegistryError(str(ref), f"the answer is compressed ({encoding}), which nobody asked for", response.status)
@@ -148,7 +146,7 @@ class RegistryClient:
         if response.status == 404:
             return None
         if response.status not in {200, 405}:
-            raise self._refused(str(ref), ref, response)
+            raise self._requests.refused(str(ref), ref, response)
         found = described(response) if response.status == 200 else None
         if found is None or (ref.digest is not None and found.digest != ref.digest):  # the whole manifest settles it
             try:
@@ -167,11 +165,11 @@ class RegistryClient:
             raise RegistryError(str(ref), f"the manifest has {made.size} bytes, more than the limit of {self._limits.manifest}")
         path, headers = f"manifests/{ref.tag or ref.digest or made.digest}", {"Content-Type": made.media_type}
         response = self._patiently(
-            lambda: self._send("PUT", ref, path, headers=headers, body=manifest.content),
+            lambda: self._requests.send("PUT", ref, path, headers=headers, body=manifest.content),
             lambda answer: self._lags(ref, manifest, unknown_digests(answer)),
         )
         if response.status not in _STORED:
-            raise self._refused(str(ref), ref, response)
+            raise self._requests.refused(str(ref), ref, response)
         stored = response.headers.get("docker-content-digest", made.digest)
         if stored != made.digest and (ref.digest is None or stored != ref.digest):
             raise RegistryError(str(ref), f"the registry says that it stored {stored}, but {made.digest} was sent", response.status)
@@ -182,7 +180,7 @@ class RegistryClient:
         """A manifest; one that was stored a moment ago is asked for again, as some registries show it late."""
         identity = _identity(ref)
         return self._patiently(
-            lambda: self._send(method, ref, f"manifests/{identity}", limit=limit, headers=_ACCEPT),
+            lambda: self._requests.send(method, ref, f"manifests/{identity}", limit=limit, headers=_ACCEPT),
             lambda answer: answer.status == 404 and self._recent.all_of(ref.name, [identity]),
         )
 
@@ -211,9 +209,9 @@ class RegistryClient:
         """A whole blob, digest verified, of at most ``limit`` bytes (None: ``limits.config``). One request."""
         ref, digest = as_reference(reference), Digest(digest)
         name = f"{ref.name}@{digest}"
-        response = self._send("GET", ref, f"blobs/{digest}", limit=self._limits.config if limit is None else limit, name=name)
+        response = self._requests.send("GET", ref, f"blobs/{digest}", limit=self._limits.config if limit is None else limit, name=name)
         if response.status != 200:
-            raise self._refused(name, ref, response)
+            raise self._requests.refused(name, ref, response)
         check(response.body, digest, None, name=name)
         return response.body
 
@@ -221,28 +219,24 @@ class RegistryClient:
         """A blob in pieces, in flat memory; the last piece comes only when the digest is right. One request."""
         ref, digest = as_reference(reference), Digest(digest)
         name = f"{ref.name}@{digest}"
-        request = HttpRequest("GET", self._url(ref, f"blobs/{digest}"))
-        try:
-            streamed = self._signin.stream(request, self._asked("GET", ref, name), error_limit=self._limits.error_body)
-        except TransportError as error:
-            raise self._unreachable(name, ref, error) from error
+        streamed = self._requests.stream(ref, f"blobs/{digest}", name)
         if streamed.head.status != 200:
-            raise self._refused(name, ref, streamed.head)
+            raise self._requests.refused(name, ref, streamed.head)
         return checked(self._pieces(streamed.pieces, name, ref), digest, None, name=name, limit=self._limits.blob)
 
     def _pieces(self, pieces: Iterator[bytes], name: str, ref: ImageReference) -> Iterator[bytes]:
         try:
             yield from pieces
         except TransportError as error:
-            raise self._unreachable(name, ref, error) from error
+            raise self._requests.unreachable(name, ref, error) from error
 
     def has_blob(self, reference: ImageReference | str, digest: Digest | str) -> bool:
         """Whether the repository holds this blob. One request."""
         ref, digest = as_reference(reference), Digest(digest)
         name = f"{ref.name}@{digest}"
-        response = self._send("HEAD", ref, f"blobs/{digest}", limit=0, name=name)
+        response = self._requests.send("HEAD", ref, f"blobs/{digest}", limit=0, name=name)
         if response.status not in {200, 404}:
-            raise self._refused(name, ref, response)
+            raise self._requests.refused(name, ref, response)
         return response.status == 200
 
     def put_blob(self, reference: ImageReference | str, content: bytes | Iterator[bytes], *, digest: Digest | str, size: int) -> None:
@@ -261,14 +255,14 @@ class RegistryClient:
             try:
                 response = self._upload(ref, content, digest, size, name)
             except TransportError as error:
-                last = self._unreachable(name, ref, error)
+                last = self._requests.unreachable(name, ref, error)
                 last.__cause__ = error
             else:
                 if response.status in {200, 201, 204}:
                     self._check_stored(response, digest, name)
                     self._recent.add(ref.name, digest)
                     return
-                last = self._refused(name, ref, response)
+                last = self._requests.refused(name, ref, response)
                 if response.status not in _RESTART:
                     raise last
             if self.has_blob(ref, digest):  # the blob arrived, only the answer did not
@@ -278,9 +272,9 @@ class RegistryClient:
     def _upload(self, ref: ImageReference, content: bytes | Iterator[bytes], digest: Digest, size: int, name: str) -> HttpResponse:
         """One upload session: opened, filled and closed, or cancelled. The answer of the last request."""
         # A session that nobody fills expires, so opening one may be repeated.
-        opened = self._send("POST", ref, "blobs/uploads/", headers={"Content-Length": "0"}, body=b"", repeatable=True, name=name)
+        opened = self._requests.send("POST", ref, "blobs/uploads/", headers={"Content-Length": "0"}, body=b"", repeatable=True, name=name)
         if opened.status != 202:
-            raise self._refused(name, ref, opened)
+            raise self._requests.refused(name, ref, opened)
         session = session_url(opened)
         if session is None:
             raise RegistryError(name, "the registry opened an upload without saying where", opened.status)
@@ -290,7 +284,7 @@ class RegistryClient:
         body = content if isinstance(content, bytes) else checked(content, digest, size, name=name)
         request = HttpRequest("PUT", closing_url(session, digest), headers, body, repeatable=False)
         try:
-            return self._send_to(session, request, ref, name)
+            return self._requests.send_to_session(session, request, ref, name)
         except Exception:
             self._cancel(session, ref)
             raise
@@ -305,16 +299,9 @@ class RegistryClient:
         if session is None:
             return
         try:
-            self._send_to(session, HttpRequest("DELETE", session, repeatable=False), ref, str(ref), method="PUT")
+            self._requests.send_to_session(session, HttpRequest("DELETE", session, repeatable=False), ref, str(ref), method="PUT")
         except (TransportError, RegistryError):
             return
-
-    def _send_to(self, session: str, request: HttpRequest, ref: ImageReference, name: str, *, method: str = "") -> HttpResponse:
-        """Send to an upload session: signed where the registry itself holds it, unsigned where another host does."""
-        limit, error_limit = self._limits.manifest, self._limits.error_body
-        if origin(session) != origin(self._url(ref, "")):
-            return self._http.send(request, limit=limit, error_limit=error_limit)
-        return self._signin.send(request, self._asked(method or request.method, ref, name), limit=limit, error_limit=error_limit)
 
     def mount_blob(self, reference: ImageReference | str, digest: Digest | str, source: ImageReference | str) -> bool:
         """Make a blob of another repository of the same registry appear here without moving it; False when refused.
@@ -327,7 +314,7 @@ class RegistryClient:
         name = f"{ref.name}@{digest}"
         query = urlencode({"mount": str(digest), "from": there.repository})
         try:
-            response = self._send(
+            response = self._requests.send(
                 "POST",
                 ref,
                 f"blobs/uploads/?{query}",
@@ -335,7 +322,7 @@ class RegistryClient:
                 body=b"",
                 repeatable=True,
                 name=name,
-                also=[Scope(there.repository, _READ)],
+                also=[Scope(there.repository, READ)],
             )
         except RegistryError as error:
             if error.status in _NOT_MOUNTED:  # the token server does not let us read the source
@@ -349,7 +336,7 @@ class RegistryClient:
             return False
         if response.status in _NOT_MOUNTED:
             return False
-        raise self._refused(name, ref, response)
+        raise self._requests.refused(name, ref, response)
 
     # ---- tags ---------------------------------------------------------------------------------------------------
 
@@ -357,19 +344,21 @@ class RegistryClient:
         """The repository's tags, sorted; none when there is no such repository. One request per 1,000 tags."""
         ref = as_reference(repository)
         found: set[str] = set()
-        url: str | None = self._url(ref, f"tags/list?n={_TAGS_PER_PAGE}")
+        url: str | None = self._requests.url(ref, f"tags/list?n={_TAGS_PER_PAGE}")
         origin = urlsplit(url)[:2] if url else None
         for _ in range(self._limits.tag_pages):
             if url is None:
                 return sorted(found)
             if urlsplit(url)[:2] != origin:
                 raise RegistryError(ref.name, "the next page of tags is said to be on another host")
-            response = self._exchange(HttpRequest("GET", url), ref, self._asked("GET", ref, ref.name), self._limits.manifest)
+            response = self._requests.exchange(
+                HttpRequest("GET", url), ref, self._requests.asked("GET", ref, ref.name), self._limits.manifest
+            )
             if response.status == 404:
                 return sorted(found)
             if response.status != 200:
-                raise self._refused(ref.name, ref, response)
-            found.update(_tag_page(response, ref.name))
+                raise self._requests.refused(ref.name, ref, response)
+            found.update(tag_page(response, ref.name))
             url = next_page(response)
         raise RegistryError(ref.name, f"the tag list has more than {self._limits.tag_pages} pages", remedy="raise Limits.tag_pages")
 
@@ -382,11 +371,11 @@ class RegistryClient:
         if ref.tag is None:
             raise RegistryError(str(ref), "names no tag, so there is nothing to remove", remedy="write NAME:TAG")
         self._recent.forget(ref.name, ref.tag)
-        response = self._send("DELETE", ref, f"manifests/{ref.tag}")
+        response = self._requests.send("DELETE", ref, f"manifests/{ref.tag}")
         if response.status in _NOT_DELETED:
             return False
         if response.status not in {200, 202, 204}:
-            raise self._refused(str(ref), ref, response)
+            raise self._requests.refused(str(ref), ref, response)
         return True
 
     def platforms(self, reference: ImageReference | str) -> PlatformSet | None:
@@ -396,64 +385,11 @@ class RegistryClient:
         """
         return find_platforms(self, as_reference(reference))
 
-    # ---- requests -----------------------------------------------------------------------------------------------
-
-    def _url(self, ref: ImageReference, path: str) -> str:
-        return f"{base_url(ref.registry, self._plain_http, self._https)}{ref.repository}/{path}"
-
-    def _send(
-        self,
-        method: str,
-        ref: ImageReference,
-        path: str,
-        *,
-        limit: int | None = None,
-        headers: Mapping[str, str] | None = None,
-        body: bytes | None = None,
-        repeatable: bool | None = None,
-        name: str = "",
-        also: Sequence[Scope] = (),
-    ) -> HttpResponse:
-        request = HttpRequest(method, self._url(ref, path), headers or {}, body, repeatable)
-        asked = self._asked(method, ref, name or str(ref), also)
-        return self._exchange(request, ref, asked, self._limits.manifest if limit is None else limit)
-
-    def _exchange(self, request: HttpRequest, ref: ImageReference, asked: Asked, limit: int) -> HttpResponse:
-        try:
-            return self._signin.send(request, asked, limit=limit, error_limit=self._limits.error_body)
-        except TransportError as error:
-            raise self._unreachable(asked.name, ref, error) from error
-
-    def _asked(self, method: str, ref: ImageReference, name: str, also: Sequence[Scope] = ()) -> Asked:
-        scopes = (Scope(ref.repository, _ACTIONS.get(method, _WRITE)), *also)
-        return Asked(name, ref.registry, ref.repository, scopes)
-
-    def _refused(self, name: str, ref: ImageReference, response: HttpResponse) -> RegistryError:
-        url = self._url(ref, "")
-        return refused(name, self._signin.scrub(response, url), self._signin.advice(url, ref.registry, ref.repository))
-
-    def _unreachable(self, name: str, ref: ImageReference, error: TransportError) -> RegistryError:
-        plain = self._url(ref, "").startswith("http:")
-        remedy = "" if plain or "secure" not in error.reason else f"if {ref.registry} speaks plain HTTP, name it in plain_http"
-        return RegistryError(name, f"{ref.registry}: {error.reason}", remedy=remedy)
-
 
 def _identity(ref: ImageReference) -> str:
     if ref.digest is None and ref.tag is None:
         raise RegistryError(str(ref), "names neither a tag nor a digest", remedy="write NAME:TAG or NAME@sha256:DIGEST")
     return ref.digest or ref.tag or ""
-
-
-def _tag_page(response: HttpResponse, name: str) -> list[str]:
-    try:
-        tags = json.loads(response.body)["tags"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise RegistryError(name, "the answer is no list of tags", response.status) from error
-    if tags is None:  # what Go writes for no tags
-        return []
-    if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
-        raise RegistryError(name, "the answer is no list of tags", response.status)
-    return tags
 
 
 if TYPE_CHECKING:
