@@ -14,6 +14,7 @@ from archkit.testing.messages import Response, route
 from archkit.testing.server import LoopbackServer
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import TracebackType
 
     from typing_extensions import Self
@@ -142,19 +143,29 @@ class EmbeddedRegistry:
 
     # ---- what goes wrong ----------------------------------------------------------------------------------------
 
-    def on(self, method: str, *, kind: str | None = None, repository: str | None = None, reference: str | None = None) -> FaultRule:
+    def on(
+        self,
+        method: str,
+        *,
+        kind: str | None = None,
+        repository: str | None = None,
+        reference: str | None = None,
+        query: Mapping[str, str] | None = None,
+    ) -> FaultRule:
         """A rule for what goes wrong; say what with a method of the rule. The first rule that meets a request counts.
 
         >>> with EmbeddedRegistry() as registry:
         ...     _ = registry.on("PUT", kind="manifest").answer(429, retry_after=1).times(2).optional()
+        ...     _ = registry.on("POST", query={"mount": "*", "from": "team/base"}).answer(403).optional()
 
         Args:
             method: HTTP method; ``*`` is any.
             kind: ``manifest``, ``blob``, ``upload``, ``tags``, ``base``, ``token`` or ``unknown``; None is any.
             repository: Path of the repository, without host; None is any.
             reference: Tag, digest or upload session; None is any.
+            query: Parameters that the request must have, such as ``mount`` and ``from``; ``*`` is any value.
         """
-        return self._faults.add(Fault(method, kind, repository, reference))
+        return self._faults.add(Fault(method, kind, repository, reference, query or {}))
 
     def check(self) -> None:
         """Raises ``AssertionError`` when a rule of :meth:`on` waited for requests that did not come; each rule once."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from archkit.model.frozen import NO_TEXTS, FrozenMap, frozen_texts
 from archkit.testing.messages import Response
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ class Fault:
     kind: str | None = None
     repository: str | None = None
     reference: str | None = None
+    query: FrozenMap[str, str] = attrs.field(default=NO_TEXTS, converter=frozen_texts)
+    """Parameters that the request's query must have; ``*`` is any value."""
     before: Response | None = None
     """Answered instead of carrying the request out."""
     after: Callable[[Response], Response] | None = None
@@ -43,8 +46,12 @@ class Fault:
             self.action != "nothing"
             and self.method in {"*", request.method}
             and all(getattr(self, name) in {None, value} for name, value in asked.items())
+            and (not self.query or self._asks(request.query))
             and (self.limit is None or self.used < self.limit)
         )
+
+    def _asks(self, query: Mapping[str, str]) -> bool:
+        return all(name in query and wanted in {"*", query[name]} for name, wanted in self.query.items())
 
     @property
     def unmet(self) -> bool:
@@ -54,6 +61,7 @@ class Fault:
     def __str__(self) -> str:
         named = (("kind", self.kind), ("repository", self.repository), ("reference", self.reference))
         asked = "".join(f", {name}={value!r}" for name, value in named if value is not None)
+        asked += f", query={dict(self.query)!r}" if self.query else ""
         often = "" if self.limit is None else f".times({self.limit})"
         return f"on({self.method!r}{asked}).{self.action}{often} met {self.used} requests"
 

@@ -496,6 +496,29 @@ def test_a_rule_is_about_what_it_names(registry: EmbeddedRegistry, rule: dict[st
     assert (ask(registry, "GET", f"/v2/app/blobs/{DIGEST}")[0] == 418) is met
 
 
+@pytest.mark.parametrize(
+    ("query", "met"),
+    [
+        ({}, True),
+        ({"mount": DIGEST, "from": "team/base"}, True),
+        ({"mount": "*"}, True),
+        ({"from": "other"}, False),
+        ({"digest": "*"}, False),
+        ({"mount": "*", "from": "other"}, False),
+    ],
+)
+def test_a_rule_may_be_about_the_query(registry: EmbeddedRegistry, query: dict[str, str], met: bool) -> None:
+    registry.on("POST", kind="upload", query=query).answer(403, body="no mount").optional()
+    status, _, body = ask(registry, "POST", f"/v2/app/blobs/uploads/?mount={DIGEST}&from=team%2Fbase")
+    assert (status, body == b"no mount") == ((403, True) if met else (202, False))
+
+
+def test_the_message_of_an_unmet_rule_names_its_query(registry: EmbeddedRegistry) -> None:
+    registry.on("POST", query={"mount": "*"}).answer(202)
+    with pytest.raises(AssertionError, match=r"on\('POST', query=\{'mount': '\*'\}\)\.answer\(202\) met 0"):
+        registry.check()
+
+
 def test_the_first_rule_that_meets_counts_and_then_the_next(registry: EmbeddedRegistry) -> None:
     registry.on("GET").answer(500).times(1)
     registry.on("GET").answer(502).times(2)
