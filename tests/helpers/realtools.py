@@ -1,7 +1,7 @@
 """The real tools that the live tests drive: where they are, and how they get there.
 
 Run as a program (`python3 noxfile.py tools`) this puts the missing ones into the cache folder, outside the checkout:
-Go modules by name and version, and two Debian packages, one of them only where it runs as root. What is there already is left alone, so
+Go modules by name and version, and three Debian packages, one of them only where it runs as root. What is there already is left alone, so
 a second run takes a second. It needs Go and nothing but the standard library. Names as arguments choose some of them.
 
 Imported by tests it only says where things are.
@@ -26,7 +26,10 @@ CRANE = "v0.22.1"
 REGCTL = "v0.11.7"
 GGCR_REGISTRY = "v0.22.1"
 DOCKER_CLI = "v28.5.2+incompatible"
-KUBECTL = "v1.36.3"
+KUBERNETES = "v1.36.3"
+KUBERNETES_PROGRAMS = ("kubectl", "kube-apiserver", "kube-scheduler", "kube-controller-manager")
+KWOK = "v0.8.0"
+KO = "v0.19.1"
 OLDEST_DOCKER = 23
 """`docker manifest inspect` reads OCI indexes from this version on; Debian 12 has 20.10."""
 OLDEST_GO = (1, 26)
@@ -36,7 +39,8 @@ BIN = CACHE / "bin"
 ORACLES = Path(__file__).parent.parent / "live" / "oracles"
 QEMU = "qemu-aarch64-static"
 DOCKER_REGISTRY = "docker-registry"
-ANY_VERSION = {QEMU, DOCKER_REGISTRY}
+ETCD = "etcd"
+ANY_VERSION = {QEMU, DOCKER_REGISTRY, ETCD}
 """Debian packages: whichever version the system has will do."""
 
 
@@ -124,27 +128,36 @@ def build_docker(log: TextIO) -> None:
     go(log, "build", "-mod=mod", "-trimpath", flags, "-o", str(BIN / "docker"), f"{module}/cmd/docker", cwd=source)
 
 
-def build_kubectl(log: TextIO) -> None:
-    """k8s.io/kubernetes points at folders of its own checkout; point at the modules that are published of them."""
-    needs_go()
-    module, published = "k8s.io/kubernetes", KUBECTL.replace("v1.", "v0.")
-    source = CACHE / "src" / "kubectl"
-    shutil.rmtree(source, ignore_errors=True)
-    source.mkdir(parents=True)
-    (source / "go.mod").write_text("module archkit.test/kubectl\n")
-    found = re.search(r'"GoMod": "(.*)"', go(log, "mod", "download", "-json", f"{module}@{KUBECTL}", cwd=source))
-    if found is None:
-        raise Missing("the go command did not say where it put the source")
-    released = Path(found.group(1)).read_text(encoding="utf-8")
-    version = re.search(r"(?m)^go .*$", released)
-    replaced = re.findall(r"(?m)^\t(k8s\.io/[a-z-]+) => \./staging", released)
-    lines = ["module archkit.test/kubectl", version.group() if version else "go 1.26", f"require {module} {KUBECTL}"]
-    lines += [f"replace {name} => {name} {published}" for name in replaced]
-    (source / "go.mod").write_text("\n".join(lines) + "\n")
-    (source / "tools.go").write_text(f'//go:build tools\n\npackage kubectl\n\nimport _ "{module}/cmd/kubectl"\n')
-    go(log, "mod", "tidy", cwd=source)
-    flags = f"-ldflags=-s -w -X k8s.io/component-base/version.gitVersion={KUBECTL}"
-    go(log, "build", "-trimpath", flags, "-o", str(BIN / "kubectl"), f"{module}/cmd/kubectl", cwd=source)
+def build_kubernetes(name: str) -> Callable[[TextIO], None]:
+    """One program of Kubernetes; all are built from one module, whose versions are asked for once.
+
+    k8s.io/kubernetes points at folders of its own checkout; point at the modules that are published of them.
+    """
+
+    def run(log: TextIO) -> None:
+        needs_go()
+        module, published = "k8s.io/kubernetes", KUBERNETES.replace("v1.", "v0.")
+        source = CACHE / "src" / f"kubernetes-{KUBERNETES}"
+        if not (source / "go.sum").exists():
+            shutil.rmtree(source, ignore_errors=True)
+            source.mkdir(parents=True)
+            (source / "go.mod").write_text("module archkit.test/kubernetes\n")
+            found = re.search(r'"GoMod": "(.*)"', go(log, "mod", "download", "-json", f"{module}@{KUBERNETES}", cwd=source))
+            if found is None:
+                raise Missing("the go command did not say where it put the source")
+            released = Path(found.group(1)).read_text(encoding="utf-8")
+            version = re.search(r"(?m)^go .*$", released)
+            replaced = re.findall(r"(?m)^\t(k8s\.io/[a-z-]+) => \./staging", released)
+            lines = ["module archkit.test/kubernetes", version.group() if version else "go 1.26", f"require {module} {KUBERNETES}"]
+            lines += [f"replace {name} => {name} {published}" for name in replaced]
+            (source / "go.mod").write_text("\n".join(lines) + "\n")
+            imports = "\n".join(f'import _ "{module}/cmd/{name}"' for name in KUBERNETES_PROGRAMS)
+            (source / "tools.go").write_text(f"//go:build tools\n\npackage kubernetes\n\n{imports}\n")
+            go(log, "mod", "tidy", cwd=source)
+        flags = f"-ldflags=-s -w -X k8s.io/component-base/version.gitVersion={KUBERNETES}"
+        go(log, "build", "-trimpath", flags, "-o", str(BIN / name), f"{module}/cmd/{name}", cwd=source)
+
+    return run
 
 
 def build_oracle(log: TextIO) -> None:
@@ -166,24 +179,28 @@ def install_qemu(log: TextIO) -> None:
             raise Missing(f"{' '.join(command)} failed")
 
 
-def unpack_docker_registry(log: TextIO) -> None:
-    """Debian's registry, unpacked into the cache folder: installed it would start a service on every address."""
-    if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
-        raise Missing("install the registry of github.com/distribution/distribution as `docker-registry` and put it on PATH")
-    source = CACHE / "src" / DOCKER_REGISTRY
-    shutil.rmtree(source, ignore_errors=True)
-    source.mkdir(parents=True)
-    download = ["apt-get", "-qq", "download", DOCKER_REGISTRY]
-    print("+", *download, file=log, flush=True)
-    if subprocess.run(download, cwd=source, stdout=log, stderr=log, check=False).returncode and os.geteuid() == 0:
-        subprocess.run(["apt-get", "-qq", "update"], stdout=log, stderr=log, check=False)  # there were no lists of packages
-        subprocess.run(download, cwd=source, stdout=log, stderr=log, check=False)
-    packages = list(source.glob("*.deb"))
-    if len(packages) != 1:
-        raise Missing(f"`apt-get download {DOCKER_REGISTRY}` brought nothing; `apt-get update` may help")
-    if subprocess.run(["dpkg-deb", "-x", packages[0], source], stdout=log, stderr=log, check=False).returncode:
-        raise Missing(f"{packages[0]} cannot be unpacked")
-    shutil.move(source / "usr" / "bin" / DOCKER_REGISTRY, BIN / DOCKER_REGISTRY)
+def unpack(package: str, name: str, upstream: str) -> Callable[[TextIO], None]:
+    """A server from its Debian package, unpacked into the cache folder: installed it would start a service."""
+
+    def run(log: TextIO) -> None:
+        if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
+            raise Missing(f"install {name} of {upstream} and put it on PATH")
+        source = CACHE / "src" / package
+        shutil.rmtree(source, ignore_errors=True)
+        source.mkdir(parents=True)
+        download = ["apt-get", "-qq", "download", package]
+        print("+", *download, file=log, flush=True)
+        if subprocess.run(download, cwd=source, stdout=log, stderr=log, check=False).returncode and os.geteuid() == 0:
+            subprocess.run(["apt-get", "-qq", "update"], stdout=log, stderr=log, check=False)  # there were no lists of packages
+            subprocess.run(download, cwd=source, stdout=log, stderr=log, check=False)
+        packages = list(source.glob("*.deb"))
+        if len(packages) != 1:
+            raise Missing(f"`apt-get download {package}` brought nothing; `apt-get update` may help")
+        if subprocess.run(["dpkg-deb", "-x", packages[0], source], stdout=log, stderr=log, check=False).returncode:
+            raise Missing(f"{packages[0]} cannot be unpacked")
+        shutil.move(source / "usr" / "bin" / name, BIN / name)
+
+    return run
 
 
 PARTS: dict[str, tuple[str, Callable[[TextIO], None]]] = {
@@ -191,10 +208,13 @@ PARTS: dict[str, tuple[str, Callable[[TextIO], None]]] = {
     "regctl": (REGCTL, install(f"github.com/regclient/regclient/cmd/regctl@{REGCTL}")),
     "registry": (GGCR_REGISTRY, install(f"github.com/google/go-containerregistry/cmd/registry@{GGCR_REGISTRY}")),
     "docker": (DOCKER_CLI, build_docker),
-    "kubectl": (KUBECTL, build_kubectl),
+    **{name: (KUBERNETES, build_kubernetes(name)) for name in KUBERNETES_PROGRAMS},
+    ETCD: ("any", unpack("etcd-server", ETCD, "github.com/etcd-io/etcd")),
+    "kwok": (KWOK, install(f"sigs.k8s.io/kwok/cmd/kwok@{KWOK}")),
+    "ko": (KO, install(f"github.com/google/ko@{KO}")),
     "archkit-oracle": (oracle_version(), build_oracle),
     QEMU: ("any", install_qemu),
-    DOCKER_REGISTRY: ("any", unpack_docker_registry),
+    DOCKER_REGISTRY: ("any", unpack(DOCKER_REGISTRY, DOCKER_REGISTRY, "github.com/distribution/distribution")),
 }
 """Name of the program, version, and what puts it into place."""
 

@@ -52,6 +52,12 @@ def docker_registry() -> Path:
 
 
 @pytest.fixture(scope="session")
+def ko() -> Path:
+    """ko, which builds Go programs into images; it needs Go."""
+    return require("ko")
+
+
+@pytest.fixture(scope="session")
 def docker() -> Path:
     """A docker client, 23 or later; there may be no engine behind it."""
     return require("docker")
