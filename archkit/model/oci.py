@@ -146,6 +146,9 @@ class ImageManifest:
     config: Descriptor
     layers: tuple[Descriptor, ...]
     annotations: FrozenMap[str, str] = attrs.field(default=NO_TEXTS, converter=frozen_texts)
+    artifact_type: str | None = None
+    subject: Descriptor | None = None
+    """The manifest that this one says something about, such as a signature of it."""
 
 
 @attrs.frozen
@@ -191,17 +194,16 @@ def parse_manifest(content: bytes, media_type: str = "") -> Index | ImageManifes
         raise DocumentError(f"the document says it is {stated}, the transport says {media_type}")
     kind = stated or (media_type if media_type in READABLE_TYPES else _guess_type(fields))
     if kind in INDEX_TYPES:
-        subject = fields.get("subject")
-        return Index(
-            kind,
-            _descriptors(fields, "manifests"),
-            FrozenMap(_annotations(fields)),
-            _optional_text(fields, "artifactType"),
-            Descriptor.from_json(subject) if subject is not None else None,
-        )
+        entries = _descriptors(fields, "manifests")
+        return Index(kind, entries, FrozenMap(_annotations(fields)), _optional_text(fields, "artifactType"), _subject(fields))
     if kind in MANIFEST_TYPES:
         return ImageManifest(
-            kind, Descriptor.from_json(fields.get("config")), _descriptors(fields, "layers"), FrozenMap(_annotations(fields))
+            kind,
+            Descriptor.from_json(fields.get("config")),
+            _descriptors(fields, "layers"),
+            FrozenMap(_annotations(fields)),
+            _optional_text(fields, "artifactType"),
+            _subject(fields),
         )
     raise DocumentError(f"a manifest of type {kind or media_type or 'unknown'} cannot be read")
 
@@ -289,6 +291,11 @@ def _texts(value: object) -> tuple[str, ...]:
 def _annotations(fields: Mapping[str, Any]) -> dict[str, str]:
     value = fields.get("annotations")
     return {str(key): str(item) for key, item in value.items()} if isinstance(value, dict) else {}
+
+
+def _subject(fields: Mapping[str, Any]) -> Descriptor | None:
+    subject = fields.get("subject")
+    return Descriptor.from_json(subject) if subject is not None else None
 
 
 def _descriptors(fields: Mapping[str, Any], name: str) -> tuple[Descriptor, ...]:

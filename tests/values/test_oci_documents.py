@@ -7,6 +7,7 @@ import json
 import pickle
 from typing import Any
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -71,6 +72,16 @@ def test_every_field_of_a_descriptor_is_read() -> None:
         ("https://x.example/y",),
         "aGk=",
     )
+
+
+def test_what_a_manifest_says_something_about_is_read() -> None:
+    subject = entry(digest=str(Digest.of(b"subject")))
+    manifest = {"schemaVersion": 2, "mediaType": oci.OCI_MANIFEST, "config": entry(), "layers": [], "artifactType": "a/b", "subject": subject}
+    document = oci.parse_manifest(json.dumps(manifest).encode())
+    assert isinstance(document, oci.ImageManifest)
+    assert document.artifact_type == "a/b"
+    assert document.subject == Descriptor.from_json(subject)
+    assert oci.parse_manifest(json.dumps({**manifest, "subject": None}).encode()) == attrs.evolve(document, subject=None)
 
 
 def test_descriptors_are_values() -> None:
