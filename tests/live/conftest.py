@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import realtools
+import toolbox
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +22,7 @@ def require(name: str) -> Path:
     path = realtools.find(name)
     if path is not None:
         return path
-    message = f"{name} is not installed; `python3 noxfile.py tools` puts it into {realtools.BIN}"
+    message = f"{name} is not installed; `python3 noxfile.py tools` puts it into {toolbox.BIN}"
     if os.environ.get("CI") == "true":
         pytest.fail(message)
     pytest.skip(message)

@@ -1,0 +1,92 @@
+"""Recipes for tools that come as Debian packages; unpacked into the cache folder wherever they need not be installed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from typing import TYPE_CHECKING, TextIO
+
+from toolbox import BIN, Missing, run, source_folder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from toolbox import Recipe
+
+
+def installed(package: str, program: str) -> Recipe:
+    """A package that must be installed as the system wants it; only where this runs as root."""
+
+    def recipe(log: TextIO) -> None:
+        if shutil.which(program):
+            return
+        if os.geteuid() != 0 or not shutil.which("apt-get"):
+            raise Missing(f"install {package} with your system's package manager, for example `sudo apt install {package}`")
+        for arguments in (["update"], ["install", "-y", "--no-install-recommends", package]):
+            run(log, "apt-get", "-qq", *arguments, env={"DEBIAN_FRONTEND": "noninteractive"})
+
+    return recipe
+
+
+def unpacked(package: str, program: str) -> Recipe:
+    """A package that is only unpacked, with the libraries that the system lacks: installed it might start services.
+
+    Args:
+        package: Its name.
+        program: Where in the package the program is, such as ``usr/bin/skopeo``.
+    """
+
+    def recipe(log: TextIO) -> None:
+        name = program.rpartition("/")[2]
+        if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
+            raise Missing(f"install what has `{name}` with your system's package manager and put it on PATH")
+        source = source_folder(name)
+        download(log, source, [package])
+        libraries = missing_libraries(package)
+        if libraries:
+            download(log, source, libraries)
+        if not (source / program).is_file():
+            raise Missing(f"{package} has no {program}")
+        if not libraries:
+            shutil.move(source / program, BIN / name)
+            shutil.rmtree(source)
+            return
+        folders = {str(path.parent) for path in (source / "usr" / "lib").rglob("*.so*")}
+        (BIN / name).write_text(f'#!/bin/sh\nexport LD_LIBRARY_PATH="{":".join(sorted(folders))}"\nexec "{source / program}" "$@"\n')
+        (BIN / name).chmod(0o755)
+
+    return recipe
+
+
+def download(log: TextIO, folder: Path, packages: list[str]) -> None:
+    """Unpack these packages into the folder."""
+    try:
+        run(log, "apt-get", "-qq", "download", *packages, cwd=folder)
+    except Missing:
+        if os.geteuid() != 0:
+            raise Missing(f"`apt-get download {' '.join(packages)}` brought nothing; `sudo apt-get update` may help") from None
+        run(log, "apt-get", "-qq", "update")  # there were no lists of packages, or old ones
+        run(log, "apt-get", "-qq", "download", *packages, cwd=folder)
+    for package in folder.glob("*.deb"):
+        run(log, "dpkg-deb", "-x", package, folder)
+        package.unlink()
+
+
+def missing_libraries(package: str) -> list[str]:
+    """The packages of libraries that this one needs, directly or through others, and that the system does not have."""
+    found: list[str] = []
+    waiting = [package]
+    while waiting:
+        words = subprocess.run(["apt-cache", "depends", "--important", waiting.pop()], capture_output=True, encoding="utf-8", check=False)
+        for line in words.stdout.splitlines():
+            kind, _, name = line.strip().partition(": ")
+            if kind.endswith("Depends") and name.startswith("lib") and name not in found and not is_installed(name):
+                found.append(name)
+                waiting.append(name)
+    return found
+
+
+def is_installed(package: str) -> bool:
+    done = subprocess.run(["dpkg-query", "-W", "-f", "${db:Status-Status}", package], capture_output=True, encoding="utf-8", check=False)
+    return done.stdout == "installed"
