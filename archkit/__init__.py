@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from archkit.errors import ReferenceSyntaxError as ReferenceSyntaxError
     from archkit.errors import RegistryError as RegistryError
     from archkit.errors import StitchError as StitchError
+    from archkit.errors import TagMovedError as TagMovedError
     from archkit.errors import TargetsError as TargetsError
     from archkit.errors import ToolNotFoundError as ToolNotFoundError
     from archkit.events import Event as Event
@@ -160,6 +161,7 @@ else:
         "StaticCredentials": "archkit.ports.credentials",
         "StitchError": "archkit.errors",
         "StitchedIndex": "archkit.stitching",
+        "TagMovedError": "archkit.errors",
         "Taint": "archkit.model.node",
         "Targets": "archkit.planning.targets",
         "TargetsError": "archkit.errors",

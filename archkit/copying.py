@@ -55,14 +55,17 @@ class Copier:
         found = _in_parallel(lambda one: self._missing(*one), wanted.values())
         manifests = {manifest.digest: manifest for one in found for manifest in one}
         origins = {manifest.digest: origin for one, (_, origin) in zip(found, wanted.values(), strict=True) for manifest in one}
-        waiting = {
-            digest: manifest
-            for digest, manifest in manifests.items()
-            if not (probably_there and origins[digest].registry == self.target.registry and self._try(manifest))
-        }
         blobs: dict[Digest, tuple[Descriptor, ImageReference]] = {}
-        for digest, manifest in waiting.items():
-            blobs.update((blob.digest, (blob, origins[digest])) for blob in _blobs(manifest))
+        waiting: dict[Digest, RawManifest] = {}
+        for digest, manifest in manifests.items():
+            named = _blobs(manifest)
+            if probably_there and origins[digest].registry == self.target.registry:
+                missing = self._try(manifest)
+                if missing is None:
+                    continue
+                named = [blob for blob in named if blob.digest in missing] if missing else named
+            waiting[digest] = manifest
+            blobs.update((blob.digest, (blob, origins[digest])) for blob in named)
         _in_parallel(lambda one: self._bring_blob(*one), blobs.values())
         plain = [manifest for manifest in waiting.values() if not isinstance(manifest.document(), Index)]
         _in_parallel(self._put, plain)
@@ -85,14 +88,15 @@ class Copier:
         children = document.manifests if isinstance(document, Index) else ()
         return [*(one for child in children for one in self._missing(child, origin, depth + 1)), manifest]
 
-    def _try(self, manifest: RawManifest) -> bool:
+    def _try(self, manifest: RawManifest) -> frozenset[str] | None:
+        """None when the manifest is stored; otherwise the digests that the registry misses, none where it leaves them unsaid."""
         try:
             self._put(manifest)
         except RegistryError as error:
             if not _NOT_ALL_THERE.intersection(error.codes) and error.status != 404:
                 raise
-            return False
-        return True
+            return frozenset(error.missing)
+        return None
 
     def _put(self, manifest: RawManifest) -> None:
         self.store.put_manifest(self.target.with_digest(manifest.digest), manifest)

@@ -155,6 +155,8 @@ class RegistryError(ArchkitError, OSError):
     codes: tuple[str, ...] = ()
     """The error codes of the registry's answer, such as ``MANIFEST_UNKNOWN``."""
     remedy: str = ""
+    missing: tuple[str, ...] = ()
+    """Digests that the registry says it does not have, sorted; empty where it does not say which."""
 
     def problem(self) -> str:
         status = f" (HTTP {self.status})" if self.status is not None else ""
@@ -245,6 +247,15 @@ class StitchError(ArchkitError, ValueError):
 
     def advice(self) -> str:
         return self.remedy
+
+
+class TagMovedError(StitchError):
+    """A tag is not what it was expected to be: somebody else wrote it, before or at the same time."""
+
+    expected: str = ""
+    """The digest that it should have; empty: it should not exist."""
+    found: str = ""
+    """The digest that it has; empty: it does not exist."""
 
 
 if TYPE_CHECKING:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -78,6 +79,30 @@ def test_what_is_not_there_after_all_is_mounted(archkit_registry: EmbeddedRegist
     assert_whole(archkit_registry, "app:2")
 
 
+def test_only_what_the_registry_misses_is_mounted(archkit_registry: EmbeddedRegistry) -> None:
+    images, stitcher = ImageFactory(archkit_registry), IndexStitcher(archkit_registry.client())
+    stitcher.stitch(f"{archkit_registry.host}/app:1", [images.push("part:1", "linux/amd64").reference])
+    second = images.push("part:2", "linux/amd64", labels={"version": "2"})  # the same layer, another configuration
+    archkit_registry.log.clear()
+    stitcher.stitch(f"{archkit_registry.host}/app:2", [second.reference])
+    config = json.loads(archkit_registry.manifest(second.reference).content)["config"]["digest"]
+    assert [exchange.path.partition("mount=")[2][:71] for exchange in archkit_registry.log.where(method="POST")] == [
+        config.replace(":", "%3A")[:71]
+    ]
+    assert_whole(archkit_registry, "app:2")
+
+
+def test_a_registry_that_leaves_unsaid_what_it_misses_gets_everything(archkit_registry: EmbeddedRegistry) -> None:
+    images, stitcher = ImageFactory(archkit_registry), IndexStitcher(archkit_registry.client())
+    stitcher.stitch(f"{archkit_registry.host}/app:1", [images.push("part:1", "linux/amd64").reference])
+    second = images.push("part:2", "linux/amd64", labels={"version": "2"})
+    archkit_registry.on("PUT", kind="manifest", reference=second.digest).answer(404).times(1)
+    archkit_registry.log.clear()
+    stitcher.stitch(f"{archkit_registry.host}/app:2", [second.reference])
+    assert len(archkit_registry.log.where(method="POST")) == 2
+    assert_whole(archkit_registry, "app:2")
+
+
 def test_the_bytes_are_those_of_one_repository(archkit_registry: EmbeddedRegistry, archkit_images: ImageFactory) -> None:
     expected = archkit_images.push("whole:1", list(TWO))
     assert IndexStitcher(archkit_registry.client()).stitch(f"{archkit_registry.host}/app:1", push_two(archkit_registry)).digest == (
@@ -130,13 +155,35 @@ def test_a_refused_mount_becomes_a_copy(archkit_registry: EmbeddedRegistry) -> N
     assert_whole(archkit_registry, "app:1")
 
 
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405])
+def test_a_mount_that_the_registry_refuses_becomes_a_copy(archkit_registry: EmbeddedRegistry, status: int) -> None:
+    parts = push_two(archkit_registry)
+    archkit_registry.on("POST", kind="upload", query={"mount": "*"}).answer(status)
+    with RegistryClient() as client:
+        made = IndexStitcher(client).stitch(f"{archkit_registry.host}/app:1", parts)
+    assert archkit_registry.resolve("app:1") == made.digest
+    assert_whole(archkit_registry, "app:1")
+    assert len(archkit_registry.log.where(method="PUT", kind="upload")) == 4
+
+
+def test_an_upload_that_is_opened_instead_of_a_mount_becomes_a_copy(archkit_registry: EmbeddedRegistry) -> None:
+    parts = push_two(archkit_registry)
+    session = "/v2/app/blobs/uploads/never"
+    archkit_registry.on("POST", kind="upload", query={"mount": "*"}).answer(202, headers={"Location": session, "Range": "0-0"})
+    with RegistryClient() as client:
+        made = IndexStitcher(client).stitch(f"{archkit_registry.host}/app:1", parts)
+    assert archkit_registry.resolve("app:1") == made.digest
+    assert_whole(archkit_registry, "app:1")
+    assert len(archkit_registry.log.where(method="DELETE", reference="never")) == 4
+
+
 def test_a_blob_that_is_not_what_its_digest_says_is_not_stored(archkit_registry: EmbeddedRegistry, other: EmbeddedRegistry) -> None:
     parts = push_two(other)
     document = other.manifest(parts[0]).document()
     assert not isinstance(document, Index)
     layer = document.layers[0]
     ref = other.reference(parts[0])
-    other.contents.repository(ref.repository).blobs[layer.digest] = b"x" * layer.size
+    other.contents.damage(ref.repository, layer.digest, b"x" * layer.size)
     with RegistryClient() as client, pytest.raises(RegistryError, match=f"expected was {layer.digest}"):
         IndexStitcher(client).stitch(f"{archkit_registry.host}/app:1", parts)
     assert archkit_registry.tags("app") == []

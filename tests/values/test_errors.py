@@ -77,6 +77,12 @@ CASES: list[tuple[str, tuple[Any, ...], type[Exception], str]] = [
     ("CommandError", ((), 1), RuntimeError, "command ended with status 1: no message"),
     ("StitchError", ("x.io/web:1", "twice linux/amd64", "drop one"), ValueError, "cannot stitch x.io/web:1: twice linux/amd64; drop one"),
     (
+        "TagMovedError",
+        ("x.io/web:1", "it is sha256:b, expected was sha256:a", "stitch again", "sha256:a", "sha256:b"),
+        ValueError,
+        "cannot stitch x.io/web:1: it is sha256:b, expected was sha256:a; stitch again",
+    ),
+    (
         "FindingsError",
         ([FINDING],),
         ValueError,

@@ -46,7 +46,7 @@ def refused(name: str, response: HttpResponse, advice: str = "") -> RegistryErro
     remedy = advice if response.status == 403 else ""
     if wait := response.headers.get("retry-after"):
         remedy = f"the registry says to try again {'in ' + wait + ' s' if wait.isdigit() else 'after ' + wait}"
-    return RegistryError(name, said or phrase, response.status, codes, remedy)
+    return RegistryError(name, said or phrase, response.status, codes, remedy, tuple(sorted(unknown_digests(response) or ())))
 
 
 def what_was_said(response: HttpResponse) -> tuple[tuple[str, ...], str]:
