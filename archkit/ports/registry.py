@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from archkit.model.oci import Descriptor, RawManifest
     from archkit.model.platform_set import PlatformSet
     from archkit.model.reference import Digest, ImageReference
+    from archkit.ports.http import Retries
 
 
 class PlatformLookup(Protocol):
@@ -20,8 +21,8 @@ class PlatformLookup(Protocol):
         ...
 
 
-class ImageStore(PlatformLookup, Protocol):
-    """A store of manifests, blobs and tags. Raises ``RegistryError`` and nothing else.
+class ImageTransfer(Protocol):
+    """What images are read and written with. Raises ``RegistryError`` and nothing else.
 
     A ``reference`` is an ``ImageReference`` or the text of a full one; its digest wins over its tag.
     """
@@ -62,6 +63,10 @@ class ImageStore(PlatformLookup, Protocol):
         """Make a blob of another repository of the same store appear here without moving it; False when refused."""
         ...
 
+
+class ImageStore(PlatformLookup, ImageTransfer, Protocol):
+    """A store of manifests, blobs and tags. Raises ``RegistryError`` and nothing else."""
+
     def tags(self, repository: ImageReference | str) -> Sequence[str]:
         """The repository's tags, sorted; none when there is no such repository."""
         ...
@@ -77,4 +82,28 @@ class SignsIn(Protocol):
 
     def announce(self, target: ImageReference | str, sources: Iterable[ImageReference | str] = ()) -> None:
         """Say which repository will be written to, and what will be read for it, so that one sign-in serves all of it."""
+        ...
+
+
+@runtime_checkable
+class Retrying(Protocol):
+    """A store that says how long it may be waited for."""
+
+    @property
+    def retries(self) -> Retries:
+        """When a request is sent again."""
+        ...
+
+
+@runtime_checkable
+class ListsReferrers(Protocol):
+    """A store that may itself list what says something of an image."""
+
+    def put_referrer(self, reference: ImageReference | str, manifest: RawManifest) -> bool:
+        """Store a manifest that names a subject, as ``put_manifest`` does.
+
+        Returns:
+            Whether the store lists it among the subject's referrers; if not, whoever stores it has to (OCI distribution
+            specification 1.1, "Pushing Manifests with Subject").
+        """
         ...

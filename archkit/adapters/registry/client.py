@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from archkit.model.reference import ImageReference
     from archkit.ports.credentials import Credentials
     from archkit.ports.http import HttpClient
-    from archkit.ports.registry import ImageStore, SignsIn
+    from archkit.ports.registry import ImageStore, ListsReferrers, Retrying, SignsIn
 
 _ACCEPT = {"Accept": ", ".join(READABLE_TYPES)}  # a registry answers 404 for an index when its type is not listed
 _TAGS_PER_PAGE = 1000  # ECR refuses more
@@ -85,7 +85,8 @@ class RegistryClient:
         http: HttpClient | None = None,
     ) -> None:
         self._limits = limits
-        self._retries = retries
+        self.retries: Retries = retries
+        """When a request is sent again."""
         client: HttpClient = http or UrllibHttpClient(
             timeout=timeout,
             retries=retries,
@@ -159,7 +160,13 @@ class RegistryClient:
 
     def put_manifest(self, reference: ImageReference | str, manifest: RawManifest) -> Descriptor:
         """Store these exact bytes under the reference's tag, or by digest where it has none. One request."""
-        ref = as_reference(reference)
+        return self._put_manifest(as_reference(reference), manifest)[0]
+
+    def put_referrer(self, reference: ImageReference | str, manifest: RawManifest) -> bool:
+        """Store a manifest that names a subject; whether the registry itself lists it among the subject's referrers. One request."""
+        return "oci-subject" in self._put_manifest(as_reference(reference), manifest)[1].headers
+
+    def _put_manifest(self, ref: ImageReference, manifest: RawManifest) -> tuple[Descriptor, HttpResponse]:
         made = read_manifest(manifest.content, manifest.media_type, digest=ref.digest, name=str(ref)).descriptor
         if made.size > self._limits.manifest:
             raise RegistryError(str(ref), f"the manifest has {made.size} bytes, more than the limit of {self._limits.manifest}")
@@ -174,7 +181,7 @@ class RegistryClient:
         if stored != made.digest and (ref.digest is None or stored != ref.digest):
             raise RegistryError(str(ref), f"the registry says that it stored {stored}, but {made.digest} was sent", response.status)
         self._recent.add(ref.name, ref.tag, made.digest, ref.digest)
-        return made
+        return made, response
 
     def _read(self, method: str, ref: ImageReference, limit: int) -> HttpResponse:
         """A manifest; one that was stored a moment ago is asked for again, as some registries show it late."""
@@ -197,7 +204,7 @@ class RegistryClient:
         sent = 1
         while True:
             response = ask()
-            wait = self._retries.wait(sent, random.random()) if again(response) else None  # noqa: S311 - spreads clients in time
+            wait = self.retries.wait(sent, random.random()) if again(response) else None  # noqa: S311 - spreads clients in time
             if wait is None:
                 return response
             time.sleep(wait)
@@ -239,6 +246,15 @@ class RegistryClient:
             raise self._requests.refused(name, ref, response)
         return response.status == 200
 
+    def _seems_to_have(self, ref: ImageReference, digest: Digest) -> bool:
+        """Whether a blob need not be sent: Artifactory and GHCR forbid to look for what is not there."""
+        try:
+            return self.has_blob(ref, digest)
+        except RegistryError as error:
+            if error.status == 403:
+                return False
+            raise
+
     def put_blob(self, reference: ImageReference | str, content: bytes | Iterator[bytes], *, digest: Digest | str, size: int) -> None:
         """Store a blob of ``size`` bytes; one request when the repository has it already, else three.
 
@@ -248,10 +264,10 @@ class RegistryClient:
         name = f"{ref.name}@{digest}"
         if isinstance(content, bytes):
             check(content, digest, size, name=name)
-        if self.has_blob(ref, digest):
+        if self._seems_to_have(ref, digest):
             return
         last = RegistryError(name, "the upload did not end")
-        for _ in range(self._retries.attempts if isinstance(content, bytes) else 1):
+        for _ in range(self.retries.attempts if isinstance(content, bytes) else 1):
             try:
                 response = self._upload(ref, content, digest, size, name)
             except TransportError as error:
@@ -395,3 +411,5 @@ def _identity(ref: ImageReference) -> str:
 if TYPE_CHECKING:
     _conforms: type[ImageStore] = RegistryClient
     _signs_in: type[SignsIn] = RegistryClient
+    _retrying: type[Retrying] = RegistryClient
+    _lists_referrers: type[ListsReferrers] = RegistryClient
