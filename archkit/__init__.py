@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from archkit.errors import CancelledError as CancelledError
     from archkit.errors import ClusterError as ClusterError
     from archkit.errors import CommandError as CommandError
+    from archkit.errors import CommandTimeoutError as CommandTimeoutError
     from archkit.errors import FindingsError as FindingsError
     from archkit.errors import ManifestSyntaxError as ManifestSyntaxError
     from archkit.errors import ManifestTooLarge as ManifestTooLarge
@@ -109,6 +110,7 @@ else:
         "ClusterError": "archkit.errors",
         "ClusterInspector": "archkit.inspection",
         "CommandError": "archkit.errors",
+        "CommandTimeoutError": "archkit.errors",
         "Credentials": "archkit.ports.credentials",
         "CustomBuilder": "archkit.builders.custom",
         "Delivered": "archkit.model.build",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import attrs
 
+from archkit.adapters.process import ProcessRunner
 from archkit.adapters.workdir import workdir
 from archkit.errors import ArchkitError, BuildError, CancelledError, RegistryError
 from archkit.events import Event, Listener, Stage, ignore
@@ -33,6 +34,7 @@ from archkit.planning.strategy import can_hold_index, plan_build, plan_findings
 from archkit.planning.targets import Mode, Targets, narrow_targets
 from archkit.ports.builder import Artifact, Builder, Preflight
 from archkit.ports.registry import ImageStore
+from archkit.ports.runner import Runner
 from archkit.publishing import publish
 from archkit.readback import Pushed, read_back, verify
 
@@ -54,6 +56,7 @@ def build(
     child_tags: bool = True,
     cancel: threading.Event | None = None,
     on_event: Listener | None = None,
+    runner: Runner | None = None,
 ) -> BuildResult:
     """Build artifacts, verify what was pushed, and only then move the final tags.
 
@@ -70,6 +73,7 @@ def build(
         child_tags: Whether the single-platform images of an index get tags, ``TAG_linux_amd64``.
         cancel: Set it to stop; nothing that was pushed is visible under the final tags then.
         on_event: Told of every step, from the thread that does the work.
+        runner: Starts the tools that builders drive; None: the real one.
 
     Returns:
         One image per artifact, in their order.
@@ -87,7 +91,7 @@ def build(
     wanted = _as_targets(targets)
     refuse_without_place(wanted, place)
     items = [artifacts] if isinstance(artifacts, Artifact) else list(artifacts)
-    with BuildSession.open(place, registry=registry, cancel=cancel, on_event=on_event) as session:
+    with BuildSession.open(place, registry=registry, cancel=cancel, on_event=on_event, runner=runner) as session:
         narrowed = [
             narrow_targets(wanted, supported=session.supported(item), can_hold_index=can_hold_index(session.sink)) for item in items
         ]
@@ -121,6 +125,7 @@ class _Context:
     """The ``BuildContext`` of one call of a builder."""
 
     registry: ImageStore
+    runner: Runner
     workdir: Path
     cancelled: threading.Event
     listener: Listener
@@ -143,6 +148,7 @@ class BuildSession:
 
     sink: Sink
     store: ImageStore
+    runner: Runner
     folder: Path
     cancelled: threading.Event
     listener: Listener
@@ -159,6 +165,7 @@ class BuildSession:
         registry: ImageStore | None = None,
         cancel: threading.Event | None = None,
         on_event: Listener | None = None,
+        runner: Runner | None = None,
     ) -> Generator[BuildSession, None, None]:
         """Open a sink; temporary files are gone and connections closed at the end.
 
@@ -170,7 +177,7 @@ class BuildSession:
         with contextlib.ExitStack() as stack:
             store = registry if registry is not None and isinstance(sink, RegistrySink) else stack.enter_context(_opened(sink))
             folder = stack.enter_context(workdir())
-            yield cls(sink, store, folder, cancel or threading.Event(), on_event or ignore)
+            yield cls(sink, store, runner or ProcessRunner(), folder, cancel or threading.Event(), on_event or ignore)
 
     def supported(self, artifact: Artifact) -> PlatformSet | None:
         """What an artifact and its builder can be built for; None: unknown."""
@@ -320,7 +327,7 @@ class BuildSession:
             self._folders += 1
             folder = self.folder / str(self._folders)
         folder.mkdir()
-        return _Context(self.store, folder, self.cancelled, self.listener)
+        return _Context(self.store, self.runner, folder, self.cancelled, self.listener)
 
     def _call(self, artifact: Artifact, platform: str, work: Callable[[], T]) -> T:
         """Run the caller's code: whatever it raises becomes a ``BuildError``, chained."""

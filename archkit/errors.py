@@ -229,10 +229,28 @@ class CommandError(ArchkitError, RuntimeError):
     command: tuple[str, ...]
     status: int
     stderr: str = ""
+    """Its last lines, without secrets."""
+    stdout: str = ""
+    """Its last lines, without secrets; some tools say here what went wrong."""
 
     def problem(self) -> str:
-        last = self.stderr.strip().splitlines()[-1:] or ["no message"]
-        return f"{self.command[0] if self.command else 'command'} ended with status {self.status}: {last[0]}"
+        return f"{self.command[0] if self.command else 'command'} ended with status {self.status}: {self.last_line()}"
+
+    def last_line(self) -> str:
+        """The last thing that it said."""
+        return next((text.strip().splitlines()[-1] for text in (self.stderr, self.stdout) if text.strip()), "no message")
+
+
+class CommandTimeoutError(CommandError, TimeoutError):
+    """A program took too long and was ended."""
+
+    seconds: float = 0.0
+
+    hint = "give it more time with `timeout`"
+
+    def problem(self) -> str:
+        name = self.command[0] if self.command else "command"
+        return f"{name} did not end within {self.seconds:g} s and was ended; it said last: {self.last_line()}"
 
 
 class StitchError(ArchkitError, ValueError):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from archkit.model.build import BuilderAbilities, BuildRequest, Delivered, Sink
     from archkit.model.platform import Platform
     from archkit.ports.registry import ImageStore
+    from archkit.ports.runner import Runner
 
 
 class BuildContext(Protocol):
@@ -27,6 +28,11 @@ class BuildContext(Protocol):
     @property
     def registry(self) -> ImageStore:
         """Where the image goes: a registry client, or the OCI layout of a ``LayoutSink``."""
+        ...
+
+    @property
+    def runner(self) -> Runner:
+        """What starts tools; hand :attr:`cancelled` to it."""
         ...
 
     @property

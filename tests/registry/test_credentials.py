@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archkit import CommandError, DockerCredentials, Login, RegistryError, ToolNotFoundError
+from archkit import CommandError, CommandTimeoutError, DockerCredentials, Login, RegistryError, ToolNotFoundError
 from archkit.adapters.registry.auth_files import AuthFile, parse_auth_file, parse_helper_answer, registry_key
 from archkit.ports.runner import Completed
 
@@ -279,7 +279,11 @@ def test_a_helper_may_hold_an_identity_token() -> None:
     ("answer", "reason"),
     [
         (ToolNotFoundError("docker-credential-own"), "is not installed or not on PATH"),
-        (CommandError(("docker-credential-own",), -9, "killed: it did not end within 60 s"), "failed: killed: it did not end within 60 s"),
+        (CommandTimeoutError(("docker-credential-own",), -15, "", "", 60.0), "did not answer within 60 s"),
+        (
+            CommandError(("docker-credential-own",), 127, "cannot be started: Exec format error"),
+            "failed: cannot be started: Exec format error",
+        ),
         (Completed((), 1, b"", b"noise\nthe key ring is locked\n"), "ended with status 1: the key ring is locked"),
         (Completed((), 2, b"no luck"), "ended with status 2: no luck"),
         (Completed((), 2), "ended with status 2: no message"),

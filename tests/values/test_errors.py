@@ -75,6 +75,13 @@ CASES: list[tuple[str, tuple[Any, ...], type[Exception], str]] = [
     ("ToolNotFoundError", ("ko", "go install it"), FileNotFoundError, "ko is not installed or not on PATH; go install it"),
     ("CommandError", (("ko", "build"), 2, "a\nno Go\n"), RuntimeError, "ko ended with status 2: no Go"),
     ("CommandError", ((), 1), RuntimeError, "command ended with status 1: no message"),
+    ("CommandError", (("mvn",), 1, " ", "a\nBUILD FAILURE\n"), RuntimeError, "mvn ended with status 1: BUILD FAILURE"),
+    (
+        "CommandTimeoutError",
+        (("ko", "build"), -15, "pulling\n", "", 30.0),
+        TimeoutError,
+        "ko did not end within 30 s and was ended; it said last: pulling; give it more time with `timeout`",
+    ),
     ("StitchError", ("x.io/web:1", "twice linux/amd64", "drop one"), ValueError, "cannot stitch x.io/web:1: twice linux/amd64; drop one"),
     (
         "TagMovedError",

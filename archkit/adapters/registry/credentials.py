@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from archkit.adapters.registry.auth_files import AuthFile, parse_auth_file, parse_helper_answer
-from archkit.errors import CommandError, RegistryError, ToolNotFoundError
+from archkit.errors import CommandError, CommandTimeoutError, RegistryError, ToolNotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -126,6 +126,8 @@ class DockerCredentials:
             done = self._run(program, server)
         except ToolNotFoundError:
             return "is not installed or not on PATH"
+        except CommandTimeoutError as error:
+            return f"did not answer within {error.seconds:g} s"
         except CommandError as error:
             return f"failed: {error.stderr}"
         if done.status == 0:
