@@ -17,6 +17,7 @@ from archkit.testing.images import ImageContent as ImageContent
 from archkit.testing.images import ImageFactory as ImageFactory
 from archkit.testing.messages import Request as Request
 from archkit.testing.messages import Response as Response
+from archkit.testing.rules import RepositoryRules as RepositoryRules
 from archkit.testing.tls import EmbeddedTls as EmbeddedTls
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "Grant",
     "ImageContent",
     "ImageFactory",
+    "RepositoryRules",
     "Request",
     "Response",
 ]

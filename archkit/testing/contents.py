@@ -1,9 +1,10 @@
-"""What an embedded registry holds: blobs, manifests and tags by repository, in memory."""
+"""What an embedded registry holds: blobs, manifests and tags by repository."""
 
 from __future__ import annotations
 
 import re
 import threading
+import uuid
 from typing import TYPE_CHECKING, TypeVar
 
 import attrs
@@ -12,6 +13,7 @@ from archkit.adapters.content import as_reference, check, find_platforms
 from archkit.errors import RegistryError
 from archkit.model.oci import DocumentError, Index, RawManifest, parse_manifest
 from archkit.model.reference import Digest, ImageReference
+from archkit.testing.storage import MemoryStorage, Repository, Storage
 
 if TYPE_CHECKING:
     import contextlib
@@ -49,15 +51,15 @@ class Refusal(Exception):
         return [{**error, "detail": detail} for detail in self.details] or [error]
 
 
-@attrs.define
-class Repository:
-    """One repository."""
+@attrs.frozen
+class StoredManifest:
+    """A manifest, and the digest that it was stored under."""
 
-    blobs: dict[str, bytes] = attrs.field(factory=dict)
-    manifests: dict[str, RawManifest] = attrs.field(factory=dict)
-    tags: dict[str, str] = attrs.field(factory=dict)
-    """Digest by tag."""
-    uploads: dict[str, bytearray] = attrs.field(factory=dict)
+    raw: RawManifest
+    digest: Digest
+    """Of the algorithm that it was pushed with."""
+    subject: Digest | None = None
+    """What it says something about."""
 
 
 class RegistryContents:
@@ -65,11 +67,26 @@ class RegistryContents:
 
     Its methods take the path of a repository, and what the registry would answer with an error they raise as
     :class:`Refusal`. The methods of the image store at the end take references and raise ``RegistryError``.
+
+    Args:
+        storage: Where the content is kept.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, storage: Storage | None = None) -> None:
         self.lock: contextlib.AbstractContextManager[bool] = threading.RLock()
-        self._repositories: dict[str, Repository] = {}
+        self._storage: Storage = MemoryStorage() if storage is None else storage
+        self._repositories: dict[str, Repository] = self._storage.load()
+        self._referrers: dict[str, tuple[Digest, dict[str, object]] | None] = {}
+        """By digest of a manifest: its subject, and what stands of it in the subject's list."""
+
+    def close(self) -> None:
+        """Let go of the storage; what is in memory stays readable."""
+        self._storage.close()
+
+    @property
+    def names(self) -> list[str]:
+        """The paths of its repositories, sorted."""
+        return sorted(self._repositories)
 
     def repository(self, name: str) -> Repository:
         """A repository that is there."""
@@ -84,9 +101,11 @@ class RegistryContents:
             raise Refusal(400, "NAME_INVALID", "not a repository name", {"name": name})
         return self._repositories.setdefault(name, Repository())
 
+    # ---- blobs --------------------------------------------------------------------------------------------------
+
     def find_blob(self, name: str, digest: Digest) -> bytes:
         """The content of a blob."""
-        content = self.repository(name).blobs.get(digest)
+        content = self._storage.read(digest) if digest in self.repository(name).blobs else None
         if content is None:
             raise Refusal(404, "BLOB_UNKNOWN", "there is no such blob in the repository", {"digest": digest})
         return content
@@ -96,22 +115,97 @@ class RegistryContents:
         found = Digest.of(content, digest.algorithm)
         if found != digest:
             raise Refusal(400, "DIGEST_INVALID", "the content has another digest", {"given": digest, "found": found})
-        self.made_repository(name).blobs[digest] = content
+        repository = self.made_repository(name)
+        self._storage.write(digest, content)
+        repository.blobs[digest] = len(content)
+        self._storage.save(name, repository)
 
-    def find_manifest(self, name: str, reference: str) -> RawManifest:
+    def mount_blob(self, name: str, digest: Digest, source: str | None) -> bool:
+        """Make a blob of another repository appear here; False when it is not there.
+
+        Args:
+            name: The repository that gets it.
+            digest: Of the blob.
+            source: The repository that has it; None: any.
+        """
+        repository = self.made_repository(name)
+        others = self._repositories.values() if source is None else [self._repositories.get(source, Repository())]
+        size = next((other.blobs[digest] for other in others if digest in other.blobs), None)
+        if size is None:
+            return False
+        repository.blobs[digest] = size
+        self._storage.save(name, repository)
+        return True
+
+    def remove_blob(self, name: str, digest: Digest) -> None:
+        """Remove a blob from a repository."""
+        self.find_blob(name, digest)
+        repository = self.repository(name)
+        del repository.blobs[digest]
+        self._drop(digest)
+        self._storage.save(name, repository)
+
+    def damage(self, name: str, digest: Digest | str, content: bytes | None) -> None:
+        """Give a blob or manifest other content, or with None lose it, as a broken disk does: nothing is checked."""
+        with self.lock:
+            if content is None:
+                self._storage.remove(digest)
+                repository = self.repository(name)
+                repository.blobs.pop(digest, None)
+                repository.manifests.pop(digest, None)
+                self._storage.save(name, repository)
+            else:
+                self._storage.write(digest, content)
+
+    def _drop(self, digest: str) -> None:
+        """Drop a content that no repository holds any more."""
+        if not any(digest in other.blobs or digest in other.manifests for other in self._repositories.values()):
+            self._storage.remove(digest)
+
+    # ---- uploads ------------------------------------------------------------------------------------------------
+
+    def open_upload(self, name: str) -> str:
+        """A new upload; its name."""
+        self._storage.save(name, self.made_repository(name))
+        session = uuid.uuid4().hex
+        self._storage.append(session, b"")
+        return session
+
+    def received(self, name: str, session: str) -> int:
+        """How many bytes an upload has."""
+        self.repository(name)
+        size = self._storage.received(session)
+        if size is None:
+            raise Refusal(404, "BLOB_UPLOAD_UNKNOWN", "there is no such upload", {"upload": session})
+        return size
+
+    def append(self, session: str, content: bytes) -> None:
+        """Add to an upload."""
+        self._storage.append(session, content)
+
+    def take_upload(self, session: str) -> bytes:
+        """End an upload; its bytes."""
+        return self._storage.take(session)
+
+    # ---- manifests ----------------------------------------------------------------------------------------------
+
+    def find_manifest(self, name: str, reference: str) -> StoredManifest:
         """The manifest under a tag or a digest."""
         repository = self.repository(name)
         digest = reference if ":" in reference else repository.tags.get(reference, "")
-        found = repository.manifests.get(digest)
-        if found is None:
+        media_type = repository.manifests.get(digest)
+        content = None if media_type is None else self._storage.read(digest)
+        if media_type is None or content is None:
             raise Refusal(404, "MANIFEST_UNKNOWN", "there is no such manifest", {"name": name, "reference": reference})
-        return found
+        return StoredManifest(RawManifest(media_type, content), Digest(digest))
 
-    def store_manifest(self, name: str, reference: str, content: bytes, media_type: str) -> Digest:
-        """Keep a manifest, under a tag where the reference is one; everything it names must be there."""
+    def store_manifest(self, name: str, reference: str, content: bytes, media_type: str, tags: Iterable[str] = ()) -> StoredManifest:
+        """Keep a manifest, under a tag where the reference is one, and under further tags; everything it names must be there."""
         tag = None if ":" in reference else reference
-        if tag is not None and not _TAG.fullmatch(tag):
-            raise Refusal(400, "TAG_INVALID", "not a tag", {"tag": tag})
+        tags = [*([tag] if tag is not None else []), *tags]
+        for each in tags:
+            if not _TAG.fullmatch(each):
+                raise Refusal(400, "TAG_INVALID", "not a tag", {"tag": each})
         digest = Digest.of(content) if tag is not None else as_digest(reference)
         if tag is None and digest != Digest.of(content, digest.algorithm):
             raise Refusal(400, "DIGEST_INVALID", "the manifest has another digest", {"given": digest})
@@ -128,27 +222,45 @@ class RegistryContents:
             missing = [entry.digest for entry in _local((document.config, *document.layers)) if entry.digest not in repository.blobs]
         if missing:
             raise Refusal(400, "MANIFEST_BLOB_UNKNOWN", "what the manifest names is not in the repository", *missing)
-        repository.manifests[digest] = RawManifest(media_type, content)
-        if tag is not None:
-            repository.tags[tag] = digest
-        return digest
+        self._storage.write(digest, content)
+        repository.manifests[digest] = media_type
+        repository.tags.update(dict.fromkeys(tags, digest))
+        self._storage.save(name, repository)
+        return StoredManifest(RawManifest(media_type, content), digest, None if document.subject is None else document.subject.digest)
+
+    def remove_tag(self, name: str, tag: str) -> None:
+        """Remove a tag and nothing else."""
+        repository = self.repository(name)
+        self.find_manifest(name, tag)
+        del repository.tags[tag]
+        self._storage.save(name, repository)
 
     def remove_manifest(self, name: str, reference: str) -> None:
-        """Remove a tag, or a manifest with all its tags."""
+        """Remove the manifest under a digest or a tag with all its tags."""
         repository = self.repository(name)
-        self.find_manifest(name, reference)
-        if ":" not in reference:
-            del repository.tags[reference]
-            return
-        del repository.manifests[reference]
-        repository.tags = {tag: digest for tag, digest in repository.tags.items() if digest != reference}
+        digest = self.find_manifest(name, reference).digest
+        del repository.manifests[digest]
+        repository.tags = {tag: named for tag, named in repository.tags.items() if named != digest}
+        self._drop(digest)
+        self._storage.save(name, repository)
+
+    def referrers(self, name: str, digest: Digest) -> list[dict[str, object]]:
+        """Descriptors of the manifests that name this digest as their subject, oldest first."""
+        repository = self._repositories.get(name, Repository())
+        found = [self._referrer(name, each) for each in repository.manifests]
+        return [referrer[1] for referrer in found if referrer is not None and referrer[0] == digest]
+
+    def _referrer(self, name: str, digest: str) -> tuple[Digest, dict[str, object]] | None:
+        if digest not in self._referrers:
+            self._referrers[digest] = _as_referrer(self.find_manifest(name, digest))
+        return self._referrers[digest]
 
     # ---- as an image store, for the process that the registry lives in ------------------------------------------
 
     def manifest(self, reference: ImageReference | str) -> RawManifest:
         """See :meth:`archkit.ports.registry.ImageStore.manifest`."""
         ref = as_reference(reference)
-        return self._told(ref, lambda: self.find_manifest(ref.repository, ref.digest or ref.tag or ""))
+        return self._told(ref, lambda: self.find_manifest(ref.repository, ref.digest or ref.tag or "").raw)
 
     def blob(self, reference: ImageReference | str, digest: Digest | str, *, limit: int | None = None) -> bytes:
         """See :meth:`archkit.ports.registry.ImageStore.blob`."""
@@ -201,3 +313,22 @@ def as_digest(text: str) -> Digest:
 def _local(entries: Iterable[Descriptor]) -> list[Descriptor]:
     """Those that must be in the repository itself: what has URLs is fetched from there."""
     return [entry for entry in entries if not entry.urls]
+
+
+def _as_referrer(stored: StoredManifest) -> tuple[Digest, dict[str, object]] | None:
+    """What stands of a manifest in its subject's list (distribution specification, "Listing Referrers")."""
+    try:
+        document = stored.raw.document()
+    except DocumentError:  # damaged
+        return None
+    if document.subject is None:
+        return None
+    artifact_type = document.artifact_type or (None if isinstance(document, Index) else document.config.media_type)
+    fields: dict[str, object] = {
+        "mediaType": stored.raw.media_type,
+        "digest": stored.digest,
+        "size": len(stored.raw.content),
+        **({"artifactType": artifact_type} if artifact_type else {}),
+        **({"annotations": dict(document.annotations)} if document.annotations else {}),
+    }
+    return document.subject.digest, fields

@@ -7,23 +7,27 @@ from __future__ import annotations
 
 import json
 import re
-import uuid
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
+from archkit.model.oci import INDEX_TYPES, OCI_INDEX
 from archkit.testing.contents import Refusal, as_digest
 from archkit.testing.messages import Response, route
+from archkit.testing.rules import RepositoryRules, rules_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    from archkit.testing.contents import RegistryContents, Repository
+    from archkit.testing.contents import RegistryContents
     from archkit.testing.messages import Request, Route
+    from archkit.testing.rules import Action, Rules
 
 _API = {"Docker-Distribution-Api-Version": "registry/2.0"}
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 _CHUNK = re.compile(r"(\d+)-(\d+)")
 _JSON = "application/json"
+_MOST_TAGS = 100
+"""Tags that one PUT may name; the specification wants 10 at least."""
 
 
 class DistributionApi:
@@ -31,18 +35,22 @@ class DistributionApi:
 
     Args:
         contents: What the registry holds.
-        delete: Whether manifests, tags and blobs may be deleted.
+        rules: What its repositories allow.
+        discover: Whether a blob is mounted from any repository when the client names none.
     """
 
-    def __init__(self, contents: RegistryContents, *, delete: bool = True) -> None:
+    def __init__(self, contents: RegistryContents, *, rules: Rules | None = None, discover: bool = True) -> None:
         self._contents = contents
-        self._delete = delete
+        self._rules = RepositoryRules() if rules is None else rules
+        self._discover = discover
         self._handlers = {
             "base": self._base,
+            "catalog": self._catalog,
             "manifest": self._manifest,
             "blob": self._blob,
             "upload": self._upload,
             "tags": self._tags,
+            "referrers": self._list_referrers,
         }
 
     def handle(self, request: Request) -> Response:
@@ -50,43 +58,102 @@ class DistributionApi:
         where = route(request.path)
         handler = self._handlers.get(where.kind, _no_such_path)
         try:
+            if where.repository:
+                self._must_allow(request, where)
             with self._contents.lock:
                 response = handler(request, where)
         except Refusal as refusal:
             response = Response(refusal.status, {"Content-Type": _JSON}, json.dumps({"errors": refusal.errors}).encode())
         return Response(response.status, {**_API, **response.headers}, response.body)
 
+    def _rules_of(self, where: Route) -> RepositoryRules:
+        return rules_of(self._rules, where.repository)
+
+    def _must_allow(self, request: Request, where: Route) -> None:
+        action = _action(request, where)
+        if action in self._rules_of(where).denied:
+            raise Refusal(403, "DENIED", f"requested access to the resource is denied: {action}", {"name": where.repository})
+
     def _base(self, request: Request, _: Route) -> Response:
         _allowed(request, "GET", "HEAD")
         return Response(200, {"Content-Type": _JSON}, b"{}")
+
+    def _catalog(self, request: Request, _: Route) -> Response:
+        _allowed(request, "GET", "HEAD")
+        return _page(request, "/v2/_catalog", self._contents.names, lambda names: {"repositories": names})
+
+    # ---- manifests ----------------------------------------------------------------------------------------------
 
     def _manifest(self, request: Request, where: Route) -> Response:
         _allowed(request, "GET", "HEAD", "PUT", "DELETE")
         if ":" in where.reference:
             as_digest(where.reference)
         if request.method == "PUT":
-            media_type = request.headers.get("content-type", "").partition(";")[0].strip()
-            digest = self._contents.store_manifest(where.repository, where.reference, request.body, media_type)
-            return Response(201, {"Location": f"/v2/{where.repository}/manifests/{digest}", "Docker-Content-Digest": digest})
+            return self._put_manifest(request, where)
         if request.method == "DELETE":
-            self._must_delete()
-            self._contents.remove_manifest(where.repository, where.reference)
-            return Response(202)
+            return self._delete_manifest(where)
         found = self._contents.find_manifest(where.repository, where.reference)
-        if not _accepts(request, found.media_type):
-            message = f"the manifest is {found.media_type}, which Accept does not list"
+        if not _accepts(request, found.raw.media_type):
+            message = f"the manifest is {found.raw.media_type}, which Accept does not list"
             raise Refusal(404, "MANIFEST_UNKNOWN", message, {"reference": where.reference})
-        name: str = where.reference if ":" in where.reference else found.digest
-        return Response(200, {"Content-Type": found.media_type, "Docker-Content-Digest": name, "ETag": f'"{name}"'}, found.content)
+        headers = {"Content-Type": found.raw.media_type, "Docker-Content-Digest": found.digest, "ETag": f'"{found.digest}"'}
+        return Response(200, headers, found.raw.content)
+
+    def _put_manifest(self, request: Request, where: Route) -> Response:
+        rules, media_type = self._rules_of(where), request.headers.get("content-type", "").partition(";")[0].strip()
+        tags = list(dict.fromkeys(request.values("tag"))) if rules.tag_parameters and ":" in where.reference else []
+        if len(tags) > _MOST_TAGS:
+            raise Refusal(414, "TAG_INVALID", f"more than {_MOST_TAGS} tags in one request")
+        if rules.immutable_tags and where.repository in self._contents.names:
+            there = self._contents.repository(where.repository).tags
+            for tag in {where.reference, *tags} & {*there}:
+                raise Refusal(400, "TAG_INVALID", f"the tag {tag} exists already, and tags are immutable here", {"tag": tag})
+        if not rules.index and media_type in INDEX_TYPES:
+            raise Refusal(400, "MANIFEST_INVALID", f"manifests of type {media_type} are not supported here")
+        stored = self._contents.store_manifest(where.repository, where.reference, request.body, media_type, tags)
+        headers = {"Location": f"/v2/{where.repository}/manifests/{stored.digest}", "Docker-Content-Digest": str(stored.digest)}
+        if stored.subject is not None and rules.referrers:
+            headers["OCI-Subject"] = stored.subject
+        if tags:
+            headers["OCI-Tag"] = ", ".join(tags)
+        return Response(201, headers)
+
+    def _delete_manifest(self, where: Route) -> Response:
+        self._must_delete(where)
+        rules = self._rules_of(where)
+        if ":" in where.reference:
+            self._contents.remove_manifest(where.repository, where.reference)
+        elif rules.tag_delete == "refused":
+            raise Refusal(400, "UNSUPPORTED", "manifests are deleted by digest only here", {"reference": where.reference})
+        elif rules.tag_delete == "manifest":
+            self._contents.remove_manifest(where.repository, where.reference)
+        else:
+            self._contents.remove_tag(where.repository, where.reference)
+        return Response(202)
+
+    def _list_referrers(self, request: Request, where: Route) -> Response:
+        _allowed(request, "GET", "HEAD")
+        if not self._rules_of(where).referrers:
+            raise Refusal(404, "UNSUPPORTED", "this registry keeps no lists of referrers")
+        found = self._contents.referrers(where.repository, as_digest(where.reference))
+        headers = {"Content-Type": OCI_INDEX}
+        wanted = request.values("artifactType")
+        if wanted:
+            found = [entry for entry in found if entry.get("artifactType") in wanted]
+            headers["OCI-Filters-Applied"] = "artifactType"
+        index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": found}
+        return Response(200, headers, json.dumps(index).encode())
+
+    # ---- blobs --------------------------------------------------------------------------------------------------
 
     def _blob(self, request: Request, where: Route) -> Response:
         _allowed(request, "GET", "HEAD", "DELETE")
         digest = as_digest(where.reference)
-        content = self._contents.find_blob(where.repository, digest)
         if request.method == "DELETE":
-            self._must_delete()
-            del self._contents.repository(where.repository).blobs[digest]
+            self._must_delete(where)
+            self._contents.remove_blob(where.repository, digest)
             return Response(202)
+        content = self._contents.find_blob(where.repository, digest)
         headers = {
             "Content-Type": "application/octet-stream",
             "Docker-Content-Digest": digest,
@@ -98,65 +165,66 @@ class DistributionApi:
     def _upload(self, request: Request, where: Route) -> Response:
         if not where.reference:
             _allowed(request, "POST")
-            return self._begin(request, where.repository)
+            return self._begin(request, where)
         _allowed(request, "GET", "PATCH", "PUT", "DELETE")
-        repository = self._contents.repository(where.repository)
-        session = repository.uploads.get(where.reference)
-        if session is None:
-            raise Refusal(404, "BLOB_UPLOAD_UNKNOWN", "there is no such upload", {"upload": where.reference})
+        name, session = where.repository, where.reference
+        received = self._contents.received(name, session)
         if request.method == "DELETE":
-            del repository.uploads[where.reference]
+            self._contents.take_upload(session)
             return Response(204)
         if request.method == "GET":
-            return Response(204, _session_headers(where.repository, where.reference, len(session)))
+            return Response(204, _session_headers(name, session, received))
         digest = as_digest(request.query.get("digest", "")) if request.method == "PUT" else None
-        _check_chunk(request, len(session), where)
-        session += request.body
+        _check_chunk(request, received, where)
+        self._contents.append(session, request.body)
         if digest is None:
-            return Response(202, _session_headers(where.repository, where.reference, len(session)))
-        del repository.uploads[where.reference]
-        self._contents.store_blob(where.repository, bytes(session), digest)
-        return _stored(where.repository, digest)
+            return Response(202, _session_headers(name, session, received + len(request.body)))
+        self._contents.store_blob(name, self._contents.take_upload(session), digest)
+        return _stored(name, digest)
 
-    def _begin(self, request: Request, name: str) -> Response:
-        query = request.query
-        repository: Repository = self._contents.made_repository(name)
-        if "mount" in query:
+    def _begin(self, request: Request, where: Route) -> Response:
+        query, name = request.query, where.repository
+        if "mount" in query and self._rules_of(where).mounts and ("from" in query or self._discover):
             digest = as_digest(query["mount"])
-            try:
-                repository.blobs[digest] = self._contents.find_blob(query.get("from", ""), digest)
-            except Refusal:
-                pass  # an upload is opened instead
-            else:
+            if self._contents.mount_blob(name, digest, query.get("from")):
                 return _stored(name, digest)
         if "digest" in query:
             digest = as_digest(query["digest"])
             self._contents.store_blob(name, request.body, digest)
             return _stored(name, digest)
-        session = uuid.uuid4().hex
-        repository.uploads[session] = bytearray()
-        return Response(202, _session_headers(name, session, 0))
+        return Response(202, _session_headers(name, self._contents.open_upload(name), 0))
 
     def _tags(self, request: Request, where: Route) -> Response:
         _allowed(request, "GET", "HEAD")
         tags = sorted(self._contents.repository(where.repository).tags)
-        query = request.query
-        if "last" in query:
-            tags = [tag for tag in tags if tag > query["last"]]
-        headers = {"Content-Type": _JSON}
-        if "n" in query:
-            if not query["n"].isdigit():
-                raise Refusal(400, "PAGINATION_NUMBER_INVALID", "n is no number", {"n": query["n"]})
-            count = int(query["n"])
-            if 0 < count < len(tags):
-                more = urlencode({"n": count, "last": tags[count - 1]})
-                headers["Link"] = f'</v2/{where.repository}/tags/list?{more}>; rel="next"'
-            tags = tags[:count]
-        return Response(200, headers, json.dumps({"name": where.repository, "tags": tags}).encode())
+        return _page(request, f"/v2/{where.repository}/tags/list", tags, lambda page: {"name": where.repository, "tags": page})
 
-    def _must_delete(self) -> None:
-        if not self._delete:
+    def _must_delete(self, where: Route) -> None:
+        if not self._rules_of(where).delete:
             raise Refusal(405, "UNSUPPORTED", "this registry does not delete")
+
+
+def _action(request: Request, where: Route) -> Action:
+    if request.method in {"GET", "HEAD"} and where.kind != "upload":
+        return "pull"
+    return "delete" if request.method == "DELETE" and where.kind != "upload" else "push"
+
+
+def _page(request: Request, path: str, names: list[str], document: Callable[[list[str]], dict[str, object]]) -> Response:
+    """A page of a sorted list: behind ``last``, ``n`` at most, with a link to the next one."""
+    query = request.query
+    if "last" in query:
+        names = [name for name in names if name > query["last"]]
+    headers = {"Content-Type": _JSON}
+    if "n" in query:
+        if not query["n"].isdigit():
+            raise Refusal(400, "PAGINATION_NUMBER_INVALID", "n is no number", {"n": query["n"]})
+        count = int(query["n"])
+        if 0 < count < len(names):
+            more = urlencode({"n": count, "last": names[count - 1]})
+            headers["Link"] = f'<{path}?{more}>; rel="next"'
+        names = names[:count]
+    return Response(200, headers, json.dumps(document(names)).encode())
 
 
 def _no_such_path(request: Request, _: Route) -> Response:

@@ -11,9 +11,12 @@ from archkit.testing.distribution import DistributionApi
 from archkit.testing.exchanges import Exchange, ExchangeLog
 from archkit.testing.faults import Fault, FaultRule, Faults
 from archkit.testing.messages import Response, route
+from archkit.testing.rules import RepositoryRules
 from archkit.testing.server import LoopbackServer
+from archkit.testing.storage import FolderStorage
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Mapping
     from types import TracebackType
 
@@ -25,11 +28,12 @@ if TYPE_CHECKING:
     from archkit.model.reference import Digest
     from archkit.testing.auth import Auth
     from archkit.testing.messages import Request, Route
+    from archkit.testing.rules import Rules
     from archkit.testing.tls import EmbeddedTls
 
 
 class EmbeddedRegistry:
-    """An OCI registry in this process, on a free port of 127.0.0.1, in memory; any registry client can use it.
+    """An OCI registry in this process, on a free port of 127.0.0.1, in memory or on a folder; any registry client can use it.
 
     A context manager. Leaving it without an exception fails with ``AssertionError`` when a rule of :meth:`on` waited
     for requests that did not come.
@@ -39,20 +43,33 @@ class EmbeddedRegistry:
     []
 
     Args:
-        delete: Whether it deletes manifests, tags and blobs; otherwise it answers 405.
+        delete: Whether it deletes manifests, tags and blobs; otherwise it answers 405 everywhere.
+        rules: What its repositories allow, all of them alike, or by path.
+        folder: Where it keeps its content; what is there already is served. None: in memory.
         auth: How it wants to be signed in to: :class:`~archkit.testing.BasicAuth`, :class:`~archkit.testing.BearerAuth`;
             None: anybody may do everything.
         tls: Speak TLS with these certificates, which are removed when it stops; None: plain HTTP.
     """
 
-    def __init__(self, *, delete: bool = True, auth: Auth | None = None, tls: EmbeddedTls | None = None) -> None:
-        self.contents: RegistryContents = RegistryContents()
+    def __init__(
+        self,
+        *,
+        delete: bool = True,
+        rules: Rules | None = None,
+        folder: str | os.PathLike[str] | None = None,
+        auth: Auth | None = None,
+        tls: EmbeddedTls | None = None,
+    ) -> None:
+        if rules is not None and not delete:
+            raise ValueError("delete=False counts for every repository; say it in the rules instead")
+        self.contents: RegistryContents = RegistryContents(None if folder is None else FolderStorage(folder))
         """What it holds, for code in this process; nothing of it passes through the log."""
         self.log: ExchangeLog = ExchangeLog()
         """Every request so far."""
         self.auth = auth
         self.tls = tls
-        self._api = DistributionApi(self.contents, delete=delete)
+        rules = RepositoryRules(delete=delete) if rules is None else rules
+        self._api = DistributionApi(self.contents, rules=rules, discover=auth is None)
         self._faults = Faults()
         self._server = LoopbackServer(self._answer, context=None if tls is None else tls.context)
         self._client: RegistryClient | None = None
@@ -78,6 +95,7 @@ class EmbeddedRegistry:
         if client is not None:
             client.close()
         self._server.stop()
+        self.contents.close()
         if self.tls is not None:
             self.tls.close()
 
@@ -160,7 +178,8 @@ class EmbeddedRegistry:
 
         Args:
             method: HTTP method; ``*`` is any.
-            kind: ``manifest``, ``blob``, ``upload``, ``tags``, ``base``, ``token`` or ``unknown``; None is any.
+            kind: ``manifest``, ``blob``, ``upload``, ``tags``, ``referrers``, ``base``, ``catalog``, ``token`` or ``unknown``;
+                None is any.
             repository: Path of the repository, without host; None is any.
             reference: Tag, digest or upload session; None is any.
             query: Parameters that the request must have, such as ``mount`` and ``from``; ``*`` is any value.

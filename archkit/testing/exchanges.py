@@ -17,7 +17,7 @@ class Exchange:
     path: str
     """With its query."""
     kind: str
-    """``manifest``, ``blob``, ``upload``, ``tags``, ``base``, ``token`` or ``unknown``."""
+    """``manifest``, ``blob``, ``upload``, ``tags``, ``referrers``, ``base``, ``catalog``, ``token`` or ``unknown``."""
     repository: str
     reference: str
     """Tag, digest or upload session."""

@@ -43,6 +43,10 @@ class Request:
         """The query's parameters; the last one wins where a name stands twice."""
         return dict(parse_qsl(self.target.partition("?")[2], keep_blank_values=True))
 
+    def values(self, name: str) -> list[str]:
+        """Every value that the query has for a parameter, in order."""
+        return [value for key, value in parse_qsl(self.target.partition("?")[2], keep_blank_values=True) if key == name]
+
 
 @attrs.frozen
 class Response:
@@ -69,7 +73,7 @@ class Route:
     """What a path of the distribution API asks for."""
 
     kind: str
-    """``base``, ``manifest``, ``blob``, ``upload``, ``tags``, ``token``, or ``unknown`` for every other path."""
+    """``base``, ``manifest``, ``blob``, ``upload``, ``tags``, ``referrers``, ``catalog``, ``token``, or ``unknown`` for every other path."""
     repository: str = ""
     reference: str = ""
     """Tag, digest or upload session; empty where the path names none."""
@@ -80,6 +84,8 @@ _ROUTES = (
     ("manifest", re.compile(r"/v2/(.+)/manifests/([^/]+)")),
     ("blob", re.compile(r"/v2/(.+)/blobs/([^/]+)")),
     ("tags", re.compile(r"/v2/(.+)/tags/list()")),
+    ("referrers", re.compile(r"/v2/(.+)/referrers/([^/]+)")),
+    ("catalog", re.compile(r"/v2/_catalog()()")),
 )
 
 

@@ -76,7 +76,14 @@ def test_every_field_of_a_descriptor_is_read() -> None:
 
 def test_what_a_manifest_says_something_about_is_read() -> None:
     subject = entry(digest=str(Digest.of(b"subject")))
-    manifest = {"schemaVersion": 2, "mediaType": oci.OCI_MANIFEST, "config": entry(), "layers": [], "artifactType": "a/b", "subject": subject}
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": oci.OCI_MANIFEST,
+        "config": entry(),
+        "layers": [],
+        "artifactType": "a/b",
+        "subject": subject,
+    }
     document = oci.parse_manifest(json.dumps(manifest).encode())
     assert isinstance(document, oci.ImageManifest)
     assert document.artifact_type == "a/b"
