@@ -14,8 +14,6 @@ from archkit.model.reference import ImageReference
 from archkit.planning.image import BaseImage
 from archkit.ports.registry import ImageStore
 
-OCI_PREFIX = "oci:"
-
 
 @attrs.frozen
 class BaseSource:
@@ -80,13 +78,11 @@ def open_base(base: str, store: ImageStore | None) -> BaseSource:
         ReferenceSyntaxError: Neither a reference nor a layout.
         RegistryError: It is not there or cannot be read.
     """
-    if base.startswith(OCI_PREFIX):
-        from archkit.adapters.oci_layout import OciLayout
+    from archkit.adapters.oci_layout import LayoutByTag, read_layout_name
 
-        path, tag = _layout_and_tag(base.removeprefix(OCI_PREFIX))
-        layout = OciLayout(path)
-        anywhere = ImageReference("localhost", "base")  # a layout has one store of blobs for all names
-        return _source(base, layout, anywhere, layout.manifest(anywhere.with_digest(layout.entry(tag).digest)))
+    if (named := read_layout_name(base)) is not None:
+        layout, inside = LayoutByTag(named[0]), named[1]
+        return _source(base, layout, inside.repository_only, layout.manifest(inside))
     reference = ImageReference.parse(base)
     if reference.tag is None and reference.digest is None:
         reference = reference.with_tag("latest")
@@ -95,11 +91,6 @@ def open_base(base: str, store: ImageStore | None) -> BaseSource:
 
         store = RegistryClient()
     return _source(base, store, reference.repository_only, store.manifest(reference))
-
-
-def _layout_and_tag(text: str) -> tuple[str, str | None]:
-    path, colon, tag = text.rpartition(":")
-    return (path, tag) if colon and "/" not in tag and "\\" not in tag else (text, None)
 
 
 def _source(name: str, store: ImageStore, repository: ImageReference, raw: RawManifest) -> BaseSource:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +13,13 @@ from archkit.model.oci import Descriptor, DocumentError
 from archkit.model.reference import Digest, ImageReference
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterator, Mapping, Sequence
 
     from archkit.model.oci import RawManifest
     from archkit.model.platform_set import PlatformSet
     from archkit.ports.registry import ImageStore
 
+OCI_PREFIX = "oci:"
 _FULL_NAME = "io.containerd.image.name"
 _REF_NAME = "org.opencontainers.image.ref.name"
 _MANIFEST_LIMIT = _BLOB_LIMIT = 4 * 1024 * 1024
@@ -79,16 +80,11 @@ class OciLayout:
         digest = ref.digest or made.digest
         self._folder.write((manifest.content,), digest, made.size, name=self._name(ref))
         if ref.tag is not None:
-            full = str(ref.repository_only.with_tag(ref.tag))
-            entry: dict[str, Any] = {
-                "mediaType": made.media_type,
-                "digest": str(digest),
-                "size": made.size,
-                "annotations": {_FULL_NAME: full, _REF_NAME: ref.tag},
-            }
+            entry: dict[str, Any] = {"mediaType": made.media_type, "digest": str(digest), "size": made.size}
             with self._folder.changed_entries() as entries:
-                kept = [other for other in entries if not _names(other, ref)]
-                entries[:] = [*kept, entry]
+                replaced = [other for other in entries if self._names(other, ref)]
+                entry["annotations"] = self._annotations(ref, replaced)
+                entries[:] = [*(other for other in entries if other not in replaced), entry]
         return made
 
     # ---- blobs --------------------------------------------------------------------------------------------------
@@ -147,10 +143,10 @@ class OciLayout:
         ref = as_reference(reference)
         if ref.tag is None:
             raise RegistryError(self._name(ref), "names no tag, so there is nothing to remove", remedy="write NAME:TAG")
-        if not any(_names(entry, ref) for entry in self._entries()):
+        if not any(self._names(entry, ref) for entry in self._entries()):
             return False
         with self._folder.changed_entries() as entries:
-            kept = [entry for entry in entries if not _names(entry, ref)]
+            kept = [entry for entry in entries if not self._names(entry, ref)]
             removed = len(kept) < len(entries)
             entries[:] = kept
         return removed
@@ -179,6 +175,17 @@ class OciLayout:
     def _name(self, ref: ImageReference) -> str:
         return f"{ref} in the layout {self.path}"
 
+    def _names(self, entry: Mapping[str, Any], ref: ImageReference) -> bool:
+        """Whether an entry is the reference's: by full name, or by tag where it has no full name."""
+        full, short = _entry_names(entry)
+        if full is None:
+            return short is not None and short == ref.tag
+        return full.name == ref.name and full.tag == ref.tag
+
+    def _annotations(self, ref: ImageReference, replaced: Sequence[Mapping[str, Any]]) -> dict[str, str]:  # noqa: ARG002 - of a subclass
+        """The names of a tag's entry, which takes the place of ``replaced``."""
+        return {_FULL_NAME: str(ref.repository_only.with_tag(ref.tag or "")), _REF_NAME: ref.tag or ""}
+
     def _missing(self, ref: ImageReference) -> RegistryError:
         if not self.path.is_dir():
             return RegistryError(self._name(ref), "there is no such folder", 404)
@@ -199,7 +206,7 @@ class OciLayout:
             types = (entry.get("mediaType") for entry in entries if entry.get("digest") == ref.digest)
             found = next((text for text in types if isinstance(text, str)), "")
             return (ref.digest, found) if self._folder.size(ref.digest) is not None else None
-        named = [entry for entry in entries if _names(entry, ref)] if ref.tag is not None else entries
+        named = [entry for entry in entries if self._names(entry, ref)] if ref.tag is not None else entries
         if ref.tag is None and len({entry.get("digest") for entry in named}) > 1:
             raise self._ambiguous(self._name(ref), len(named))
         if not named:
@@ -241,12 +248,65 @@ def _tag_of(entry: Mapping[str, Any]) -> str | None:
     return short if full is None else full.tag
 
 
-def _names(entry: Mapping[str, Any], ref: ImageReference) -> bool:
-    """Whether an entry is the reference's: by full name, or by tag where it has no full name."""
-    full, short = _entry_names(entry)
-    if full is None:
-        return short is not None and short == ref.tag
-    return full.name == ref.name and full.tag == ref.tag
+class LayoutByTag(OciLayout):
+    """A layout whose entries are found by their tag alone, whatever full name they carry: what ``oci:PATH:TAG`` means.
+
+    Of a reference only tag and digest count. A tag that is written keeps the names that its entry has; a new one gets
+    the tag alone, as regctl, crane and skopeo write it.
+
+    Raises:
+        RegistryError: From every method that is given a tag: the layout has different images under it.
+    """
+
+    @classmethod
+    def reference(cls, tag: str | None = None, digest: str | None = None) -> ImageReference:
+        """A reference for this tag or digest, with a made-up repository; with neither, the only entry."""
+        return ImageReference("localhost", "layout", tag, Digest(digest) if digest is not None else None)
+
+    def _name(self, ref: ImageReference) -> str:
+        return layout_name(self.path, ref.tag, ref.digest)
+
+    def _names(self, entry: Mapping[str, Any], ref: ImageReference) -> bool:
+        return ref.tag is not None and _tag_of(entry) == ref.tag
+
+    def _annotations(self, ref: ImageReference, replaced: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+        self._check_one(ref, replaced)
+        kept = {name: replaced[0]["annotations"].get(name) for name in (_FULL_NAME, _REF_NAME)} if replaced else {_REF_NAME: ref.tag}
+        return {name: text for name, text in kept.items() if isinstance(text, str)}
+
+    def _find(self, ref: ImageReference) -> tuple[Digest, str] | None:
+        self._check_one(ref, [entry for entry in self._entries() if ref.digest is None and self._names(entry, ref)])
+        return super()._find(ref)
+
+    def _check_one(self, ref: ImageReference, entries: Sequence[Mapping[str, Any]]) -> None:
+        if len({entry.get("digest") for entry in entries}) > 1:
+            names = ", ".join(sorted(str(_entry_names(entry)[0] or ref.tag) for entry in entries))
+            raise RegistryError(self._name(ref), f"{len(entries)} different images have this tag: {names}", remedy="name a digest")
+
+
+def layout_name(path: str | os.PathLike[str], tag: str | None = None, digest: str | None = None) -> str:
+    """``oci:PATH[:TAG][@DIGEST]``: how texts name what is in a layout."""
+    return f"{OCI_PREFIX}{os.fspath(path)}" + (f":{tag}" if tag is not None else "") + (f"@{digest}" if digest is not None else "")
+
+
+def read_layout_name(text: str) -> tuple[Path, ImageReference] | None:
+    """The folder, and what is meant in it, of ``oci:PATH[:TAG][@DIGEST]``; None when a text names no layout.
+
+    Raises:
+        ReferenceSyntaxError: What stands behind the path is no tag or no digest.
+    """
+    if not text.startswith(OCI_PREFIX):
+        return None
+    rest, _, digest = text.removeprefix(OCI_PREFIX).partition("@sha")
+    path, colon, tag = rest.rpartition(":")
+    if not colon or "/" in tag or "\\" in tag:
+        path, tag = rest, ""
+    if not path:
+        raise ReferenceSyntaxError(text, "the path of the layout is missing")
+    try:
+        return Path(path), LayoutByTag.reference(tag or None, f"sha{digest}" if digest else None)
+    except ReferenceSyntaxError as error:
+        raise ReferenceSyntaxError(text, error.reason) from None
 
 
 if TYPE_CHECKING:
