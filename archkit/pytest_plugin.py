@@ -2,7 +2,8 @@
 
 ``archkit_registry`` is an :class:`archkit.testing.EmbeddedRegistry`, ``archkit_images`` an
 :class:`archkit.testing.ImageFactory` that puts images into it; both live for one test. While one is in use, no tool that
-the test starts finds the registry credentials of the person who runs it.
+the test starts finds the registry credentials of the person who runs it. ``archkit_process`` is an
+:class:`archkit.testing.FakeRunner`, which stands for every tool that archkit would start.
 
 pytest loads this module in every run of an environment that has archkit installed, so it imports nothing of archkit
 by itself; a fixture loads its kit when a test asks for it.
@@ -10,16 +11,24 @@ by itself; a fixture loads its kit when a test asks for it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
+    from typing import Protocol
 
-    from archkit.testing import EmbeddedRegistry, ImageFactory
+    from archkit.ports.runner import Completed
+    from archkit.testing import EmbeddedRegistry, FakeRunner, ImageFactory
 
-_REGISTRIES = pytest.StashKey["list[EmbeddedRegistry]"]()
+    class Checked(Protocol):
+        """A kit that knows after a test whether all came that it was prepared for."""
+
+        def check(self) -> None: ...
+
+
+_KITS = pytest.StashKey["list[Checked]"]()
 
 
 @pytest.fixture
@@ -38,7 +47,7 @@ def archkit_registry(
     monkeypatch.delenv("DOCKER_AUTH_CONFIG", raising=False)
     registry = EmbeddedRegistry()
     registry.start()
-    request.node.stash.setdefault(_REGISTRIES, []).append(registry)
+    request.node.stash.setdefault(_KITS, []).append(registry)
     yield registry
     registry.stop()
 
@@ -51,10 +60,29 @@ def archkit_images(archkit_registry: EmbeddedRegistry) -> ImageFactory:
     return ImageFactory(archkit_registry)
 
 
+@pytest.fixture
+def archkit_process(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> FakeRunner:
+    """Stands for every tool that archkit would start: ``archkit_process.on("ko", "build", ...).answer("...")``.
+
+    A command that no rule is about fails the test, and so does a rule whose command did not come.
+    """
+    from archkit.adapters.process import ProcessRunner
+    from archkit.testing import FakeRunner
+
+    runner = FakeRunner()
+
+    def run(_: ProcessRunner, *command: Any, **options: Any) -> Completed:
+        return runner.run(*command, **options)
+
+    monkeypatch.setattr(ProcessRunner, "run", run)
+    request.node.stash.setdefault(_KITS, []).append(runner)
+    return runner
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
-    """Fails a test that passed although a rule of its registry was never met: a failure, not an error beside a pass."""
+    """Fails a test that passed although a rule of a kit was never met: a failure, not an error beside a pass."""
     result = yield
-    for registry in item.stash.get(_REGISTRIES, ()):
-        registry.check()
+    for kit in item.stash.get(_KITS, ()):
+        kit.check()
     return result

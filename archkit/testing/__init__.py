@@ -1,7 +1,8 @@
 """Kits for tests of code that uses archkit, or of any code that talks to a registry.
 
 ``EmbeddedRegistry`` is a real OCI registry in this process, on 127.0.0.1; ``ImageFactory`` makes images of any platform
-in about a millisecond. Both are plain objects: they need no pytest. ``archkit.pytest_plugin`` offers them as fixtures.
+in about a millisecond; ``FakeRunner`` stands for the tools that builders drive. All are plain objects: they need no
+pytest. ``archkit.pytest_plugin`` offers them as fixtures.
 """
 
 from archkit.testing.auth import Auth as Auth
@@ -17,17 +18,26 @@ from archkit.testing.images import ImageContent as ImageContent
 from archkit.testing.images import ImageFactory as ImageFactory
 from archkit.testing.messages import Request as Request
 from archkit.testing.messages import Response as Response
+from archkit.testing.processes import Answer as Answer
+from archkit.testing.processes import Call as Call
+from archkit.testing.processes import CommandRule as CommandRule
+from archkit.testing.processes import FakeRunner as FakeRunner
+from archkit.testing.processes import UnexpectedCommand as UnexpectedCommand
 from archkit.testing.rules import RepositoryRules as RepositoryRules
 from archkit.testing.tls import EmbeddedTls as EmbeddedTls
 
 __all__ = [
+    "Answer",
     "Auth",
     "BasicAuth",
     "BearerAuth",
+    "Call",
+    "CommandRule",
     "EmbeddedRegistry",
     "EmbeddedTls",
     "Exchange",
     "ExchangeLog",
+    "FakeRunner",
     "Fault",
     "FaultRule",
     "Grant",
@@ -36,4 +46,5 @@ __all__ = [
     "RepositoryRules",
     "Request",
     "Response",
+    "UnexpectedCommand",
 ]

@@ -82,8 +82,8 @@ class ProcessRunner:
         on_line: LineListener | None = None,
     ) -> Completed:
         """See :meth:`archkit.ports.runner.Runner.run`."""
-        words = _checked(command)
-        masker = Masker(_secrets(secrets, env, stdin))
+        words = checked_command(command)
+        masker = Masker(secrets_of(secrets, env, stdin))
         shown = tuple(map(masker, words))
         program = _find(words[0], env, cwd)
         if cancel is not None and cancel.is_set():
@@ -117,7 +117,8 @@ class ProcessRunner:
         return Completed(shown, status, **running.kept())
 
 
-def _checked(command: Sequence[str]) -> list[str]:
+def checked_command(command: Sequence[str]) -> list[str]:
+    """The words of a command; a text and a secret among the words are a ``TypeError``."""
     if isinstance(command, str) or not command:
         raise TypeError("a command is a list of program and arguments")
     if any(isinstance(word, Secret) for word in command):
@@ -125,7 +126,8 @@ def _checked(command: Sequence[str]) -> list[str]:
     return list(command)
 
 
-def _secrets(secrets: Iterable[str], env: Mapping[str, str], stdin: bytes) -> Iterator[str]:
+def secrets_of(secrets: Iterable[str], env: Mapping[str, str], stdin: bytes) -> Iterator[str]:
+    """What must not be shown of a run."""
     yield from secrets
     yield from (value for value in env.values() if isinstance(value, Secret))
     if isinstance(stdin, SecretBytes):
