@@ -260,7 +260,7 @@ class BuildSession:
             findings += [finding for call in made for finding in call.findings]
             with self._step("tag", planned.image, None, str(planned.target)):
                 image, found = publish(self.store, planned, [call.pushed for call in made])
-            images.append(image)
+            images.append(attrs.evolve(image, layout=self.sink.path if isinstance(self.sink, LayoutSink) else None))
             findings += found
             lost = PlatformSet(old or ()) - PlatformSet(image.platforms or ())
             if lost:

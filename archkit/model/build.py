@@ -214,6 +214,8 @@ class BuiltImage:
     """The single-platform image of each platform, with its digest; of a plain image, the image itself."""
     descriptor: Descriptor | None = attrs.field(default=None, kw_only=True)
     """Type, digest and size of what the reference names, where known."""
+    layout: Path | None = attrs.field(default=None, converter=attrs.converters.optional(Path), kw_only=True)
+    """The folder of the OCI layout that it is in; None: it is in a registry."""
 
     @property
     def digest(self) -> Digest | None:
@@ -256,6 +258,8 @@ def _image_fields(image: BuiltImage) -> dict[str, Any]:
         fields["children"] = {str(platform): _descriptor_fields(child) for platform, child in image.children.items()}
     if image.descriptor is not None:
         fields["descriptor"] = _descriptor_fields(image.descriptor)
+    if image.layout is not None:
+        fields["layout"] = str(image.layout)
     return fields
 
 
@@ -275,13 +279,14 @@ def _image(fields: Mapping[str, Any]) -> BuiltImage:
     ImageReference.parse(reference)
     platforms = fields.get("platforms")
     children = fields.get("children") or {}
-    descriptor = fields.get("descriptor")
+    descriptor, layout = fields.get("descriptor"), fields.get("layout")
     return BuiltImage(
         name,
         reference,
         None if platforms is None else PlatformSet(map(Platform.parse, _list(platforms, "platforms"))),
         children={Platform.parse(platform): Descriptor.from_json(child) for platform, child in children.items()},
         descriptor=None if descriptor is None else Descriptor.from_json(descriptor),
+        layout=None if layout is None else Path(layout),
     )
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import attrs
 
+from archkit.adapters.oci_layout import OciLayout
 from archkit.model.build import BuiltImage
 from archkit.model.frozen import FrozenMap
 from archkit.model.oci import (
@@ -218,6 +219,7 @@ class ImageFactory:
             wanted,
             children={image.platform: image.descriptor for image in images},
             descriptor=whole.descriptor,
+            layout=self._target.path if isinstance(self._target, OciLayout) else None,
         )
 
     def _full(self, reference: ImageReference | str) -> ImageReference:

@@ -99,6 +99,8 @@ def test_a_registry_and_a_layout_get_the_same_bytes(
 ) -> None:
     there = run(archkit_registry, hello())
     here = build(hello(), targets=BOTH, sink=LayoutSink(tmp_path / "out"), tag="1")
+    assert here.images[0].layout == tmp_path / "out"
+    assert BuildResult.from_json(here.to_json()).images == here.images
 
     assert there.images[0].digest == here.images[0].digest
 
