@@ -41,6 +41,24 @@ def regctl() -> Path:
 
 
 @pytest.fixture(scope="session")
+def oras() -> Path:
+    """oras."""
+    return require("oras")
+
+
+@pytest.fixture(scope="session")
+def skopeo() -> Path:
+    """skopeo, as Debian has it."""
+    return require(realtools.SKOPEO)
+
+
+@pytest.fixture(scope="session")
+def buildx() -> Path:
+    """The program of docker's buildx plugin."""
+    return require("buildx")
+
+
+@pytest.fixture(scope="session")
 def ggcr_registry() -> Path:
     """The registry of go-containerregistry."""
     return require("registry")

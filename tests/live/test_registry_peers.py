@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import peers
 import pytest
+from peers import run
 
 from archkit import IndexStitcher, OciLayout, PlatformSet
 from archkit.model.oci import DOCKER_LIST, OCI_INDEX, ImageManifest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from archkit.testing import EmbeddedRegistry, ImageFactory
@@ -23,97 +23,17 @@ pytestmark = pytest.mark.live
 TWO = PlatformSet("linux/amd64,linux/arm64")
 
 
-def run(*command: str | Path, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> str:
-    """What a tool prints; a failure shows what it said."""
-    done = subprocess.run(
-        command, cwd=cwd, env={**os.environ, **(env or {})}, capture_output=True, encoding="utf-8", timeout=120, check=False
-    )
-    assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
-    return done.stdout
-
-
-class Regctl:
-    """regctl with a configuration of its own, which says that the registry speaks plain HTTP."""
-
-    def __init__(self, program: Path, registry: EmbeddedRegistry, folder: Path) -> None:
-        self._program = program
-        self._env = {"REGCTL_CONFIG": str(folder / "regctl.json")}
-        self("registry", "set", "--skip-check", "--tls", "disabled", registry.host)
-
-    def __call__(self, *arguments: str) -> str:
-        return run(self._program, *arguments, env=self._env)
-
-
 @pytest.fixture
-def tool(regctl: Path, archkit_registry: EmbeddedRegistry, tmp_path: Path) -> Regctl:
-    return Regctl(regctl, archkit_registry, tmp_path)
+def tool(regctl: Path, archkit_registry: EmbeddedRegistry, tmp_path: Path) -> peers.Peer:
+    return peers.regctl(regctl, tmp_path, [archkit_registry.host])
 
 
-# ---- the same digest as another tool -----------------------------------------------------------------------------
-
-CASES: dict[str, dict[str, Any]] = {
-    "two": {"platforms": ["linux/amd64", "linux/arm64"]},
-    "ten": {
-        "platforms": [
-            *("linux/amd64", "linux/arm64", "linux/arm/v5", "linux/arm/v6", "linux/arm/v7"),
-            *("linux/386", "linux/ppc64le", "linux/riscv64", "linux/s390x", "linux/mips64le"),
-        ]
-    },
-    "variant-v8-kept": {
-        "platforms": ["linux/arm64", "linux/arm/v7"],
-        "config": {"linux/arm64": {"architecture": "arm64", "os": "linux", "variant": "v8"}},
-    },
-    "windows": {"platforms": ["windows(10.0.17763.6659)/amd64", "windows(10.0.20348.2849+win32k+a)/amd64", "linux/amd64"]},
-    "order": {"platforms": ["linux/s390x", "linux/amd64", "linux/arm64"]},
-    "docker": {"platforms": ["linux/amd64", "linux/arm64"], "docker": True},
-    "annotations": {
-        "platforms": ["linux/amd64", "linux/arm64"],
-        "annotations": {"org.opencontainers.image.title": 'a <b> & "c" \u2028 é', "a.first": "=", "Z": "upper"},
-    },
-}
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_regctl_makes_the_same_index_of_the_same_parts(
-    archkit_registry: EmbeddedRegistry, archkit_images: ImageFactory, tool: Regctl, case: str
-) -> None:
-    wanted = CASES[case]
-    app = f"{archkit_registry.host}/team/app"
-    tags: list[str] = []
-    for platform in PlatformSet(wanted["platforms"]):
-        tags.append(f"{app}:1_{platform.tag_suffix}")
-        archkit_images.push(
-            tags[-1],
-            platform,
-            docker=wanted.get("docker", False),
-            config={
-                str(platform): config for key, config in wanted.get("config", {}).items() if PlatformSet([key]) == PlatformSet([platform])
-            },
-        )
-    annotations: Mapping[str, str] = wanted.get("annotations", {})
-    made = IndexStitcher(archkit_registry.client()).stitch(f"{app}:archkit", tags, annotations=annotations)
-    tool(
-        *("index", "create", f"{app}:regctl", "--media-type", DOCKER_LIST if wanted.get("docker") else OCI_INDEX),
-        *(argument for tag in tags for argument in ("--ref", tag)),
-        *(argument for key, value in annotations.items() for argument in ("--annotation", f"{key}={value}")),
-    )
-    assert archkit_registry.manifest("team/app:regctl").content == made.manifest
-    assert archkit_registry.resolve("team/app:regctl") == made.digest
-
-
-def test_regctl_makes_the_same_index_of_another_repositorys_index_with_attestations(
-    archkit_registry: EmbeddedRegistry, archkit_images: ImageFactory, tool: Regctl
-) -> None:
-    source = archkit_images.push("parts/app:1", "linux/amd64", attestations=True)
-    host = archkit_registry.host
-    made = IndexStitcher(archkit_registry.client()).stitch(f"{host}/team/app:1", [source.reference])
-    tool("image", "copy", source.reference.partition("@")[0], f"{host}/team/app:regctl")
-    assert archkit_registry.resolve("team/app:regctl") == made.digest == source.digest
+# ---- what archkit pushed, read by others --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("elsewhere", [False, True], ids=["repository", "registry"])
 def test_crane_and_regctl_read_what_archkit_stitched_from_elsewhere(
-    crane: Path, archkit_registry: EmbeddedRegistry, tool: Regctl, elsewhere: bool
+    crane: Path, archkit_registry: EmbeddedRegistry, tool: peers.Peer, elsewhere: bool
 ) -> None:
     from archkit import RegistryClient
     from archkit.testing import EmbeddedRegistry, ImageFactory
@@ -124,9 +44,6 @@ def test_crane_and_regctl_read_what_archkit_stitched_from_elsewhere(
         made = IndexStitcher(client).stitch(f"{archkit_registry.host}/team/app:1", parts)
     assert tool("image", "digest", f"{archkit_registry.host}/team/app:1").strip() == made.digest
     assert "PASS" in run(crane, "validate", "--remote", f"{archkit_registry.host}/team/app:1")
-
-
-# ---- what archkit pushed, read by others --------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -150,7 +67,7 @@ def test_crane_reads_what_archkit_pushed(crane: Path, archkit_registry: Embedded
     assert "PASS" in run(crane, "validate", "--tarball", tmp_path / "image.tar")
 
 
-def test_regctl_reads_what_archkit_pushed(archkit_registry: EmbeddedRegistry, tool: Regctl, stitched: str) -> None:
+def test_regctl_reads_what_archkit_pushed(archkit_registry: EmbeddedRegistry, tool: peers.Peer, stitched: str) -> None:
     assert tool("image", "digest", stitched).strip() == archkit_registry.resolve(stitched)
     assert tool("tag", "ls", stitched.rpartition(":")[0]).split() == ["1", "1_linux_amd64", "1_linux_arm64"]
     config = json.loads(tool("image", "config", "--platform", "linux/arm64", stitched))
@@ -227,7 +144,7 @@ def test_crane_appends_to_an_index_and_archkit_flattens_it(
 
 
 def test_regctl_copies_into_the_registry_and_deletes_tags(
-    archkit_registry: EmbeddedRegistry, archkit_images: ImageFactory, tool: Regctl
+    archkit_registry: EmbeddedRegistry, archkit_images: ImageFactory, tool: peers.Peer
 ) -> None:
     host = archkit_registry.host
     image = archkit_images.push("team/app:1", TWO, attestations=True)
@@ -248,7 +165,7 @@ def _push_two(layout: OciLayout) -> Sequence[str]:
     return [str(ImageFactory(layout).push(f"registry.test/team/app:{platform.tag_suffix}", platform).digest) for platform in TWO]
 
 
-def test_others_read_layouts_that_archkit_wrote(crane: Path, archkit_registry: EmbeddedRegistry, tool: Regctl, tmp_path: Path) -> None:
+def test_others_read_layouts_that_archkit_wrote(crane: Path, archkit_registry: EmbeddedRegistry, tool: peers.Peer, tmp_path: Path) -> None:
     layout = OciLayout(tmp_path / "layout")
     _push_two(layout)
     app = "registry.test/team/app"
@@ -262,7 +179,7 @@ def test_others_read_layouts_that_archkit_wrote(crane: Path, archkit_registry: E
 
 
 def test_archkit_reads_layouts_that_others_wrote(
-    crane: Path, archkit_registry: EmbeddedRegistry, archkit_images: ImageFactory, tool: Regctl, tmp_path: Path
+    crane: Path, archkit_registry: EmbeddedRegistry, archkit_images: ImageFactory, tool: peers.Peer, tmp_path: Path
 ) -> None:
     host = archkit_registry.host
     image = archkit_images.push("team/app:1", TWO)
