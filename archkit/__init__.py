@@ -22,13 +22,16 @@ if TYPE_CHECKING:
     from archkit.adapters.yaml.documents import ManifestLimits as ManifestLimits
     from archkit.builders.custom import CustomBuilder as CustomBuilder
     from archkit.builders.files import FilesBuilder as FilesBuilder
+    from archkit.builders.ko import KoBuilder as KoBuilder
     from archkit.building import build as build
     from archkit.errors import ArchkitError as ArchkitError
     from archkit.errors import BuildError as BuildError
+    from archkit.errors import BuildToolError as BuildToolError
     from archkit.errors import CancelledError as CancelledError
     from archkit.errors import ClusterError as ClusterError
     from archkit.errors import CommandError as CommandError
     from archkit.errors import CommandTimeoutError as CommandTimeoutError
+    from archkit.errors import EmulationMissing as EmulationMissing
     from archkit.errors import FindingsError as FindingsError
     from archkit.errors import ManifestSyntaxError as ManifestSyntaxError
     from archkit.errors import ManifestTooLarge as ManifestTooLarge
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
     from archkit.errors import TagMovedError as TagMovedError
     from archkit.errors import TargetsError as TargetsError
     from archkit.errors import ToolNotFoundError as ToolNotFoundError
+    from archkit.errors import ToolTooOldError as ToolTooOldError
     from archkit.events import Event as Event
     from archkit.events import Listener as Listener
     from archkit.inspection import ClusterInspector as ClusterInspector
@@ -101,6 +105,7 @@ else:
         "BuildPlan": "archkit.model.build",
         "BuildRequest": "archkit.model.build",
         "BuildResult": "archkit.model.build",
+        "BuildToolError": "archkit.errors",
         "Builder": "archkit.ports.builder",
         "BuilderAbilities": "archkit.model.build",
         "BuiltImage": "archkit.model.build",
@@ -117,6 +122,7 @@ else:
         "Descriptor": "archkit.model.oci",
         "Digest": "archkit.model.reference",
         "DockerCredentials": "archkit.adapters.registry",
+        "EmulationMissing": "archkit.errors",
         "EngineSink": "archkit.model.build",
         "Event": "archkit.events",
         "FilesBuilder": "archkit.builders.files",
@@ -126,6 +132,7 @@ else:
         "ImageStore": "archkit.ports.registry",
         "IndexStitcher": "archkit.stitching",
         "KindRule": "archkit.planning.kinds",
+        "KoBuilder": "archkit.builders.ko",
         "LayoutSink": "archkit.model.build",
         "Limits": "archkit.adapters.registry",
         "Listener": "archkit.events",
@@ -168,6 +175,7 @@ else:
         "Targets": "archkit.planning.targets",
         "TargetsError": "archkit.errors",
         "ToolNotFoundError": "archkit.errors",
+        "ToolTooOldError": "archkit.errors",
         "build": "archkit.building",
         "resolve_targets": "archkit.planning.targets",
     }

@@ -183,6 +183,19 @@ class BuildError(ArchkitError, RuntimeError):
         return self.remedy
 
 
+class BuildToolError(BuildError):
+    """A tool that a builder drives is missing, too old, or failed."""
+
+    kind: str = "failed"
+    """What went wrong, a stable code such as ``engine-down``; ``failed``: the tool's own words are all that is known."""
+    log: str = ""
+    """The tool's last lines, without secrets."""
+
+
+class EmulationMissing(BuildToolError):
+    """The build runs programs of another CPU, and no emulator is there to run them."""
+
+
 class PlatformNotDelivered(BuildError):
     """A builder finished without an error but what it pushed is not what was asked for."""
 
@@ -221,6 +234,21 @@ class ToolNotFoundError(ArchkitError, FileNotFoundError):
 
     def advice(self) -> str:
         return self.remedy or f"install {self.tool}"
+
+
+class ToolTooOldError(ArchkitError, RuntimeError):
+    """A program that archkit drives is too old for what is asked of it."""
+
+    tool: str
+    found: str
+    minimum: str
+    remedy: str = ""
+
+    def problem(self) -> str:
+        return f"{self.tool} is version {self.found}; {self.minimum} or later is needed"
+
+    def advice(self) -> str:
+        return self.remedy or f"install {self.tool} {self.minimum} or later"
 
 
 class CommandError(ArchkitError, RuntimeError):

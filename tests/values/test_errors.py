@@ -77,6 +77,14 @@ CASES: list[tuple[str, tuple[Any, ...], type[Exception], str]] = [
     ("CommandError", ((), 1), RuntimeError, "command ended with status 1: no message"),
     ("CommandError", (("mvn",), 1, " ", "a\nBUILD FAILURE\n"), RuntimeError, "mvn ended with status 1: BUILD FAILURE"),
     (
+        "ToolTooOldError",
+        ("docker", "19.3", "20.10"),
+        RuntimeError,
+        "docker is version 19.3; 20.10 or later is needed; install docker 20.10 or later",
+    ),
+    ("BuildToolError", ("web", "ko failed", "", "start it", "engine-down", "x"), RuntimeError, "cannot build web: ko failed; start it"),
+    ("EmulationMissing", ("web", "no qemu", "linux/arm64"), RuntimeError, "cannot build web for linux/arm64: no qemu"),
+    (
         "CommandTimeoutError",
         (("ko", "build"), -15, "pulling\n", "", 30.0),
         TimeoutError,
