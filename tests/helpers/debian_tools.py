@@ -59,6 +59,42 @@ def unpacked(package: str, program: str) -> Recipe:
     return recipe
 
 
+def for_cpu(package: str, program: str, cpu: str) -> Recipe:
+    """A program of another CPU, as ``NAME-CPU``; apt gets a state of its own, the machine's list of CPUs stays as it is.
+
+    Args:
+        package: Its name.
+        program: Where in the package the program is, such as ``bin/busybox``; linked to no library.
+        cpu: As Debian calls it, such as ``arm64``.
+    """
+
+    def recipe(log: TextIO) -> None:
+        name = f"{program.rpartition('/')[2]}-{cpu}"
+        if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
+            raise Missing(f"put a {program} for {cpu} without libraries on PATH as `{name}`")
+        source = source_folder(name)
+        for folder in ("lists/partial", "cache/archives/partial"):
+            (source / folder).mkdir(parents=True)
+        (source / "status").touch()
+        state: dict[str, object] = {"Dir::State": source, "Dir::State::lists": source / "lists", "Dir::State::status": source / "status"}
+        state |= {
+            "Dir::Cache": source / "cache",
+            "APT::Architecture": cpu,
+            "APT::Architectures": cpu,
+            "APT::Sandbox::User": "root",
+            "Acquire::Languages": "none",
+        }
+        options = [word for key, value in state.items() for word in ("-o", f"{key}={value}")]
+        run(log, "apt-get", "-qq", *options, "update")
+        run(log, "apt-get", "-qq", *options, "download", package, cwd=source)
+        (found,) = source.glob("*.deb")
+        run(log, "dpkg-deb", "-x", found, source / "content")
+        shutil.move(source / "content" / program, BIN / name)
+        shutil.rmtree(source)
+
+    return recipe
+
+
 def download(log: TextIO, folder: Path, packages: list[str]) -> None:
     """Unpack these packages into the folder."""
     try:

@@ -18,8 +18,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from debian_tools import installed, unpacked
-from go_tools import build, docker_client, install, kubernetes
+from debian_tools import for_cpu, installed, unpacked
+from go_tools import build, command, docker_client, install, kubernetes
+from maven_tools import JIB, maven
 from toolbox import BIN, CACHE, OLDEST_DOCKER, Missing, docker_version
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ CRANE = "v0.22.1"
 REGCTL = "v0.11.7"
 ORAS = "v1.3.6"
 BUILDX = "v0.38.2"
+BUILDKIT = "v0.34.2"
+BUILDKIT_FLAGS = f"-X github.com/moby/buildkit/version.Version={BUILDKIT}"
 GGCR_REGISTRY = "v0.22.1"
 DOCKER_CLI = "v28.5.2+incompatible"
 KUBERNETES = "v1.36.3"
@@ -41,7 +44,10 @@ QEMU = "qemu-aarch64-static"
 DOCKER_REGISTRY = "docker-registry"
 ETCD = "etcd"
 SKOPEO = "skopeo"
-ANY_VERSION = {QEMU, DOCKER_REGISTRY, ETCD, SKOPEO}
+ENGINE = {"dockerd": ("docker.io", "usr/sbin"), "containerd": ("containerd", "usr/bin"), "runc": ("runc", "usr/sbin")}
+ENGINE["containerd-shim-runc-v2"] = ENGINE["containerd"]
+BUSYBOX_CPUS = ("amd64", "arm64")
+ANY_VERSION = {QEMU, DOCKER_REGISTRY, ETCD, SKOPEO, *ENGINE, *(f"busybox-{cpu}" for cpu in BUSYBOX_CPUS)}
 """Debian packages: whichever version the system has will do."""
 
 
@@ -75,10 +81,17 @@ PARTS: dict[str, tuple[str, Recipe]] = {
         BUILDX,
         install(f"github.com/docker/buildx/cmd/buildx@{BUILDX}", ldflags=f"-X github.com/docker/buildx/version.Version={BUILDX}"),
     ),
+    **{
+        name: (BUILDKIT, command(f"github.com/moby/buildkit//cmd/{name}", BUILDKIT, BUILDKIT_FLAGS, "osusergo netgo static_build"))
+        for name in ("buildkitd", "buildctl")
+    },
+    **{name: ("any", unpacked(package, f"{folder}/{name}")) for name, (package, folder) in ENGINE.items()},
+    **{f"busybox-{cpu}": ("any", for_cpu("busybox-static", "bin/busybox", cpu)) for cpu in BUSYBOX_CPUS},
     **{name: (KUBERNETES, kubernetes(name, KUBERNETES_PROGRAMS, KUBERNETES)) for name in KUBERNETES_PROGRAMS},
     ETCD: ("any", unpacked("etcd-server", "usr/bin/etcd")),
     "kwok": (KWOK, install(f"sigs.k8s.io/kwok/cmd/kwok@{KWOK}")),
     "ko": (KO, install(f"github.com/google/ko@{KO}")),
+    "mvn": (f"jib-{JIB}", maven),
     "archkit-oracle": (oracle_version(), build(ORACLES, "archkit-oracle")),
     QEMU: ("any", installed("qemu-user-static", QEMU)),
     DOCKER_REGISTRY: ("any", unpacked("docker-registry", "usr/bin/docker-registry")),
