@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
+from archkit.errors import ArchkitError
 from archkit.model.build import BuiltImage
 from archkit.model.finding import Finding
 from archkit.model.platform_set import PlatformSet
@@ -44,6 +46,18 @@ def publish(store: ImageStore, planned: PlannedBuild, pushed: Sequence[Pushed]) 
     if not planned.abilities.pushes_final_tag:
         descriptor = store.put_manifest(planned.target, whole.raw)
     return _built(planned, descriptor, {one.platform: one for one in whole.images}), _remove_staging_tag(store, planned, whole)
+
+
+def abandon(store: ImageStore, planned: PlannedBuild) -> None:
+    """Remove what a build that did not come to its end may have left: its staging tag.
+
+    Per-platform tags stay: the next build overwrites them, and another index may name what they name. Nothing is
+    raised: the reason why the build ended is what the caller is to see.
+    """
+    staging = _staging_reference(planned)
+    if staging is not None:
+        with contextlib.suppress(ArchkitError):
+            store.delete_tag(staging)
 
 
 def _stitched(store: ImageStore, planned: PlannedBuild, pushed: Sequence[Pushed]) -> BuiltImage:

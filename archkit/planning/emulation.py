@@ -109,10 +109,12 @@ def judge(platforms: Iterable[Platform], machines: Sequence[BuildMachine]) -> di
         platforms: Those whose programs the build runs.
         machines: Those that build; none: nothing is known.
     """
-    order: list[Verdict] = ["native", "emulated", "unknown", "missing"]
-    return {
-        platform: min((machine.verdict(platform) for machine in machines), key=order.index, default="unknown") for platform in platforms
-    }
+    order: tuple[Verdict, ...] = ("native", "emulated", "unknown", "missing")
+    verdicts: dict[Platform, Verdict] = {}
+    for platform in platforms:
+        found = {machine.verdict(platform) for machine in machines}
+        verdicts[platform] = next((verdict for verdict in order if verdict in found), "unknown")
+    return verdicts
 
 
 def emulation_findings(image: str, verdicts: Mapping[Platform, Verdict]) -> list[Finding]:

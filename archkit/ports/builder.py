@@ -13,10 +13,11 @@ from archkit.model.platform_set import PlatformSet
 if TYPE_CHECKING:
     import os
     import threading
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from archkit.events import Event
     from archkit.model.build import BuilderAbilities, BuildRequest, Delivered, Sink
+    from archkit.model.finding import Finding
     from archkit.model.platform import Platform
     from archkit.ports.registry import ImageStore
     from archkit.ports.runner import Runner
@@ -103,6 +104,19 @@ class Artifact:
 class Preflight(Protocol):
     """A builder that can tell before anything is built that a build cannot work."""
 
-    def preflight(self, artifact: Artifact, platforms: PlatformSet, context: BuildContext, sink: Sink) -> None:
-        """Look, and change nothing. Raises ``BuildError`` where the build could not succeed."""
+    def preflight(self, artifact: Artifact, platforms: PlatformSet, context: BuildContext, sink: Sink) -> Sequence[Finding] | None:
+        """Look, and change nothing. Raises ``BuildError`` where the build could not succeed.
+
+        Returns:
+            What a person should know before the build, such as ``emulated-build``; it stands in the plan.
+        """
+        ...
+
+
+@runtime_checkable
+class ExplainsMismatch(Protocol):
+    """A builder that knows why a tool like its own delivers other platforms than it was asked for."""
+
+    def why_not_delivered(self, asked: PlatformSet, found: PlatformSet, delivered: Delivered) -> str:
+        """The likely reason and what to do, for the error; ``found`` is what was read back."""
         ...

@@ -1,18 +1,19 @@
-"""build(): artifacts in, verified images out; the final tag moves last."""
+"""BuildSession: a sink that is open for builds; asks builders, plans, runs, reads back, and moves the tags last."""
 
 from __future__ import annotations
 
 import contextlib
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import attrs
 
-from archkit.adapters.process import ProcessRunner
+from archkit.adapters.process import ProcessRunner, unwinding
 from archkit.adapters.workdir import workdir
-from archkit.errors import ArchkitError, BuildError, CancelledError, RegistryError
+from archkit.building.context import CallContext, OneAtATime, Stop
+from archkit.errors import ArchkitError, BuildError, CancelledError, PlatformNotDelivered, RegistryError
 from archkit.events import Event, Listener, Stage, ignore
 from archkit.model.build import (
     BuilderAbilities,
@@ -30,108 +31,21 @@ from archkit.model.finding import Finding
 from archkit.model.platform import Platform
 from archkit.model.platform_set import PlatformSet
 from archkit.planning.names import final_reference
-from archkit.planning.strategy import can_hold_index, plan_build, plan_findings
-from archkit.planning.targets import Mode, Targets, narrow_targets
-from archkit.ports.builder import Artifact, Builder, Preflight
+from archkit.planning.strategy import plan_build, plan_findings
+from archkit.planning.tool_output import tool_failure
+from archkit.ports.builder import Artifact, Builder, ExplainsMismatch, Preflight
 from archkit.ports.registry import ImageStore
 from archkit.ports.runner import Runner
-from archkit.publishing import publish
+from archkit.publishing import abandon, publish
 from archkit.readback import Pushed, read_back, verify
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
     from archkit.model.reference import ImageReference
+    from archkit.planning.targets import Targets
 
 T = TypeVar("T")
-
-
-def build(
-    artifacts: Artifact | Iterable[Artifact],
-    *,
-    targets: Targets | PlatformSet | str | Iterable[Platform | str] | None,
-    sink: Sink | str | None,
-    tag: str,
-    registry: ImageStore | None = None,
-    child_tags: bool = True,
-    cancel: threading.Event | None = None,
-    on_event: Listener | None = None,
-    runner: Runner | None = None,
-) -> BuildResult:
-    """Build artifacts, verify what was pushed, and only then move the final tags.
-
-    Everything that can be refused is refused before anything is built. Each image is read back from where it was
-    pushed and compared with what was asked; the tags move when all images of the call have passed.
-
-    Args:
-        artifacts: One or several.
-        targets: What to build for; a text or set is a request, ``Targets`` what :func:`resolve_targets` decided; None:
-            each builder's default.
-        sink: Where images go; a text is ``RegistrySink(text)``.
-        tag: The tag of every image.
-        registry: The client to use; None: one of its own.
-        child_tags: Whether the single-platform images of an index get tags, ``TAG_linux_amd64``.
-        cancel: Set it to stop; nothing that was pushed is visible under the final tags then.
-        on_event: Told of every step, from the thread that does the work.
-        runner: Starts the tools that builders drive; None: the real one.
-
-    Returns:
-        One image per artifact, in their order.
-
-    Raises:
-        PlatformSyntaxError: ``targets`` is no platform.
-        ReferenceSyntaxError: A name or the tag is not in the grammar, or a tag with a platform's suffix is too long.
-        TargetsError: The platforms asked for cannot all be had.
-        BuildError: Refused, or a builder failed (chained).
-        PlatformNotDelivered: A builder pushed something else than it was asked for.
-        RegistryError: The registry could not be asked, or refused.
-        CancelledError: ``cancel`` was set.
-    """
-    place = RegistrySink(sink) if isinstance(sink, str) else sink
-    wanted = _as_targets(targets)
-    refuse_without_place(wanted, place)
-    items = [artifacts] if isinstance(artifacts, Artifact) else list(artifacts)
-    with BuildSession.open(place, registry=registry, cancel=cancel, on_event=on_event, runner=runner) as session:
-        narrowed = [
-            narrow_targets(wanted, supported=session.supported(item), can_hold_index=can_hold_index(session.sink)) for item in items
-        ]
-        plan = session.plan(items, narrowed, tag=tag, child_tags=child_tags)
-        return session.run(plan, items)
-
-
-def refuse_without_place(targets: Targets, sink: Sink | None, mode: Mode = Mode.BUILD) -> None:
-    """Refuse what somebody asked for and the sink cannot hold, before the sink is opened.
-
-    Raises:
-        TargetsError: Several platforms were asked for, and there is no place for an image of several.
-    """
-    if targets.requested:
-        narrow_targets(targets, mode=mode, can_hold_index=can_hold_index(sink))
-
-
-def _as_targets(targets: Targets | PlatformSet | str | Iterable[Platform | str] | None) -> Targets:
-    if isinstance(targets, Targets):
-        return targets
-    if targets is None:
-        return Targets(None)
-    platforms = PlatformSet.parse(targets)
-    if not platforms:
-        raise BuildError("nothing", "an empty set of platforms was asked for", "", "give targets=None for each builder's default")
-    return Targets(platforms, (f"{str(platforms).replace(',', ', ')} requested",), (), requested=True)
-
-
-@attrs.frozen
-class _Context:
-    """The ``BuildContext`` of one call of a builder."""
-
-    registry: ImageStore
-    runner: Runner
-    workdir: Path
-    cancelled: threading.Event
-    listener: Listener
-
-    def emit(self, event: Event) -> None:
-        self.listener(event)
 
 
 @attrs.frozen
@@ -150,7 +64,7 @@ class BuildSession:
     store: ImageStore
     runner: Runner
     folder: Path
-    cancelled: threading.Event
+    stop: Stop
     listener: Listener
     _folders: int = 0
     _able: dict[int, BuilderAbilities] = attrs.field(factory=dict[int, BuilderAbilities])
@@ -175,9 +89,10 @@ class BuildSession:
         if sink is None:
             raise BuildError("the artifacts", "there is nowhere to put images", "", "give a RegistrySink or a LayoutSink")
         with contextlib.ExitStack() as stack:
+            stack.enter_context(unwinding())  # first in, last out: SIGTERM ends the process when all else is cleaned up
             store = registry if registry is not None and isinstance(sink, RegistrySink) else stack.enter_context(_opened(sink))
             folder = stack.enter_context(workdir())
-            yield cls(sink, store, runner or ProcessRunner(), folder, cancel or threading.Event(), on_event or ignore)
+            yield cls(sink, store, runner or ProcessRunner(), folder, Stop(cancel), OneAtATime(on_event or ignore))
 
     def supported(self, artifact: Artifact) -> PlatformSet | None:
         """What an artifact and its builder can be built for; None: unknown."""
@@ -224,6 +139,7 @@ class BuildSession:
                 )
         host = Platform.host()
         builds: list[PlannedBuild] = []
+        looked: list[Finding] = []
         for artifact, target, decided in zip(artifacts, names, targets, strict=True):
             planned = plan_build(
                 artifact.image,
@@ -237,11 +153,12 @@ class BuildSession:
                 child_tags=child_tags,
                 reasons=decided.reasons,
             )
-            self._preflight(artifact, planned)
+            looked += self._preflight(artifact, planned)
             builds.append(planned)
         found = [
             *(finding for decided in targets for finding in decided.findings),
             *(one for item in builds for one in plan_findings(item)),
+            *looked,
         ]
         return BuildPlan(tuple(builds), self.sink, tuple(dict.fromkeys(found)))
 
@@ -251,6 +168,15 @@ class BuildSession:
         Raises:
             BuildError, PlatformNotDelivered, RegistryError, CancelledError: As :func:`build`.
         """
+        try:
+            return self._run(plan, artifacts)
+        except BaseException:
+            self.stop.set()
+            for planned in plan.builds:
+                abandon(self.store, planned)
+            raise
+
+    def _run(self, plan: BuildPlan, artifacts: Sequence[Artifact]) -> BuildResult:
         before = [self._platforms_under(planned.target) for planned in plan.builds]
         calls = [self._build(planned, artifact) for planned, artifact in zip(plan.builds, artifacts, strict=True)]
         self._check_cancelled("the final tags were not moved")
@@ -278,7 +204,20 @@ class BuildSession:
         if len(requests) == 1 or not planned.abilities.parallel:
             return [self._build_one(planned, artifact, request) for request in requests]
         with ThreadPoolExecutor(len(requests), "archkit-build") as pool:
-            return list(pool.map(lambda request: self._build_one(planned, artifact, request), requests))
+            futures = [pool.submit(self._build_one, planned, artifact, request) for request in requests]
+            try:
+                done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+                failed = any(future.exception() for future in done)
+            except BaseException:
+                failed = True
+                raise
+            finally:
+                if failed:
+                    self.stop.set()  # the others need not go on
+        errors = [error for future in futures if (error := future.exception()) is not None]
+        for error in sorted(errors, key=lambda one: isinstance(one, CancelledError)):
+            raise error
+        return [future.result() for future in futures]
 
     def _build_one(self, planned: PlannedBuild, artifact: Artifact, request: BuildRequest) -> _Call:
         builder = builder_of(artifact)
@@ -289,9 +228,7 @@ class BuildSession:
         self._check_cancelled(f"building {planned.image}")
         with self._step("verify", planned.image, platform, "reading back what was pushed"):
             pushed = self._read(request, delivered, builder)
-            findings = verify(
-                pushed, request.platforms, image=planned.image, builder=builder.name, store=self.store, repository=request.repository
-            )
+            findings = self._verified(pushed, request, delivered, builder)
         return _Call(pushed, tuple(findings))
 
     def _read(self, request: BuildRequest, delivered: Delivered, builder: Builder) -> Pushed:
@@ -306,10 +243,22 @@ class BuildSession:
                 raise
             raise BuildError(image, f"{builder.name} ended without an error, but {where} is not there", "", "") from error
 
-    def _preflight(self, artifact: Artifact, planned: PlannedBuild) -> None:
+    def _verified(self, pushed: Pushed, request: BuildRequest, delivered: Delivered, builder: Builder) -> list[Finding]:
+        image = request.artifact.image
+        try:
+            return verify(pushed, request.platforms, image=image, builder=builder.name, store=self.store, repository=request.repository)
+        except PlatformNotDelivered as error:
+            if not isinstance(builder, ExplainsMismatch):
+                raise
+            reason = builder.why_not_delivered(request.platforms, pushed.platforms, delivered)
+            told = PlatformNotDelivered(image, error.reason, error.platform, reason, error.asked, error.delivered, error.builder)
+            raise told from error
+
+    def _preflight(self, artifact: Artifact, planned: PlannedBuild) -> Sequence[Finding]:
         builder = builder_of(artifact)
-        if isinstance(builder, Preflight):
-            self._call(artifact, "", lambda: builder.preflight(artifact, planned.platforms, self._context(), self.sink))
+        if not isinstance(builder, Preflight):
+            return ()
+        return self._call(artifact, "", lambda: builder.preflight(artifact, planned.platforms, self._context(), self.sink)) or ()
 
     # ---- plumbing -----------------------------------------------------------------------------------------------
 
@@ -322,12 +271,12 @@ class BuildSession:
                 raise
             return None
 
-    def _context(self) -> _Context:
+    def _context(self) -> CallContext:
         with self._lock:
             self._folders += 1
             folder = self.folder / str(self._folders)
         folder.mkdir()
-        return _Context(self.store, self.runner, folder, self.cancelled, self.listener)
+        return CallContext(self.store, self.runner, folder, self.stop, self.listener)
 
     def _call(self, artifact: Artifact, platform: str, work: Callable[[], T]) -> T:
         """Run the caller's code: whatever it raises becomes a ``BuildError``, chained."""
@@ -335,12 +284,14 @@ class BuildSession:
             return work()
         except (BuildError, CancelledError):
             raise
+        except ArchkitError as error:
+            raise tool_failure(error, artifact.image, builder=builder_of(artifact).name, platform=platform) from error
         except Exception as error:
-            reason = str(error) if isinstance(error, ArchkitError) else f"{type(error).__name__}: {error}"
-            raise BuildError(artifact.image, f"{builder_of(artifact).name} failed: {reason}", platform) from error
+            reason = f"{builder_of(artifact).name} failed: {type(error).__name__}: {error}"
+            raise BuildError(artifact.image, reason, platform) from error
 
     def _check_cancelled(self, work: str) -> None:
-        if self.cancelled.is_set():
+        if self.stop.is_set():
             raise CancelledError(work)
 
     @contextlib.contextmanager
@@ -384,6 +335,3 @@ def _opened(sink: Sink) -> Generator[ImageStore, None, None]:
             "",
             f"use {RegistrySink.__name__} or {LayoutSink.__name__}",
         )
-
-
-__all__ = ["BuildSession", "build", "builder_of", "refuse_without_place"]
