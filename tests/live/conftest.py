@@ -7,8 +7,10 @@ with that advice; under CI=true it fails, so that nothing is left out in silence
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+import shutil
+from typing import TYPE_CHECKING, NoReturn
 
+import maven_tools
 import pytest
 import realtools
 import toolbox
@@ -20,12 +22,16 @@ if TYPE_CHECKING:
 def require(name: str) -> Path:
     """The tool of this name, or the end of the test."""
     path = realtools.find(name)
-    if path is not None:
-        return path
-    message = f"{name} is not installed; `python3 noxfile.py tools` puts it into {toolbox.BIN}"
+    if path is None:
+        unable(f"{name} is not installed; `python3 noxfile.py tools` puts it into {toolbox.BIN}")
+    return path
+
+
+def unable(reason: str) -> NoReturn:
+    """Skip the test, for a reason that says what would help; under CI=true it fails."""
     if os.environ.get("CI") == "true":
-        pytest.fail(message)
-    pytest.skip(message)
+        pytest.fail(reason)
+    pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")
@@ -56,6 +62,35 @@ def skopeo() -> Path:
 def buildx() -> Path:
     """The program of docker's buildx plugin."""
     return require("buildx")
+
+
+@pytest.fixture(scope="session")
+def buildkitd() -> Path:
+    """BuildKit's daemon, with the runc that it starts containers with."""
+    if os.geteuid() != 0:
+        unable("BuildKit's daemon makes containers: run this test as root")
+    require("runc")
+    return require("buildkitd")
+
+
+@pytest.fixture(scope="session")
+def buildctl() -> Path:
+    """The client of BuildKit."""
+    return require("buildctl")
+
+
+@pytest.fixture(scope="session")
+def mvn() -> Path:
+    """Maven, with jib's plugin in its local repository."""
+    return require("mvn")
+
+
+@pytest.fixture(scope="session")
+def java_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the Java project of these tests, to build in."""
+    folder = tmp_path_factory.mktemp("java") / "project"
+    shutil.copytree(maven_tools.JAVA_PROJECT, folder)
+    return folder
 
 
 @pytest.fixture(scope="session")
