@@ -205,14 +205,12 @@ class BuildSession:
             return [self._build_one(planned, artifact, request) for request in requests]
         with ThreadPoolExecutor(len(requests), "archkit-build") as pool:
             futures = [pool.submit(self._build_one, planned, artifact, request) for request in requests]
+            good = False
             try:
                 done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-                failed = any(future.exception() for future in done)
-            except BaseException:
-                failed = True
-                raise
+                good = all(future.exception() is None for future in done)
             finally:
-                if failed:
+                if not good:
                     self.stop.set()  # the others need not go on
         errors = [error for future in futures if (error := future.exception()) is not None]
         for error in sorted(errors, key=lambda one: isinstance(one, CancelledError)):

@@ -113,7 +113,7 @@ def judge(platforms: Iterable[Platform], machines: Sequence[BuildMachine]) -> di
     verdicts: dict[Platform, Verdict] = {}
     for platform in platforms:
         found = {machine.verdict(platform) for machine in machines}
-        verdicts[platform] = next((verdict for verdict in order if verdict in found), "unknown")
+        verdicts[platform] = order[min(map(order.index, found))] if found else "unknown"
     return verdicts
 
 

@@ -160,7 +160,7 @@ _TABLE: tuple[tuple[Kind, str, str], ...] = (
         "check the registry's name, the network and the proxy; a registry without TLS must be known to the tool as insecure",
     ),
 )
-_ROWS = tuple((kind, re.compile(pattern), remedy) for kind, pattern, remedy in _TABLE)
+_ROWS: tuple[tuple[Kind, re.Pattern[str], str], ...] = tuple((kind, re.compile(pattern), remedy) for kind, pattern, remedy in _TABLE)
 
 
 def diagnose(stderr: str, stdout: str = "") -> Diagnosis | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import attrs
 
 from archkit.errors import PlatformSyntaxError
+from archkit.events import Event
 from archkit.model.platform_set import PlatformSet
 
 if TYPE_CHECKING:
@@ -15,12 +16,11 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Iterable, Sequence
 
-    from archkit.events import Event
     from archkit.model.build import BuilderAbilities, BuildRequest, Delivered, Sink
     from archkit.model.finding import Finding
     from archkit.model.platform import Platform
     from archkit.ports.registry import ImageStore
-    from archkit.ports.runner import Runner
+    from archkit.ports.runner import LineListener, Runner, Stream
 
 
 class BuildContext(Protocol):
@@ -67,6 +67,22 @@ class Builder(Protocol):
     def build(self, request: BuildRequest, context: BuildContext) -> Delivered:
         """Build and push; returns what was pushed as far as the tool says."""
         ...
+
+
+def tell_lines(context: BuildContext, image: str, platform: Platform | None = None) -> LineListener:
+    """What hands a tool's lines to the caller's listener, as progress of this artifact and platform.
+
+    Args:
+        context: Of the call.
+        image: The artifact, as the caller named it.
+        platform: What the tool is building; None: several at once.
+    """
+
+    def tell(_: Stream, line: str) -> None:
+        if line.strip():
+            context.emit(Event("build", "progress", image, platform, line))
+
+    return tell
 
 
 @attrs.frozen(init=False)
