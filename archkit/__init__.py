@@ -92,12 +92,15 @@ if TYPE_CHECKING:
     from archkit.rendering import Change as Change
     from archkit.rendering import RenderedObjects as RenderedObjects
     from archkit.rendering import Rendering as Rendering
+    from archkit.stitching import AnnotatedSource as AnnotatedSource
     from archkit.stitching import IndexStitcher as IndexStitcher
     from archkit.stitching import Source as Source
     from archkit.stitching import StitchedIndex as StitchedIndex
+    from archkit.stitching import StitchRequest as StitchRequest
 else:
     _HOME = {
         "AffinityRenderer": "archkit.rendering",
+        "AnnotatedSource": "archkit.stitching",
         "ArchkitError": "archkit.errors",
         "Artifact": "archkit.ports.builder",
         "BuildContext": "archkit.ports.builder",
@@ -169,6 +172,7 @@ else:
         "Source": "archkit.stitching",
         "StaticCredentials": "archkit.ports.credentials",
         "StitchError": "archkit.errors",
+        "StitchRequest": "archkit.stitching",
         "StitchedIndex": "archkit.stitching",
         "TagMovedError": "archkit.errors",
         "Taint": "archkit.model.node",

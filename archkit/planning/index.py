@@ -27,7 +27,6 @@ from archkit.model.oci import (
     Index,
     RawManifest,
 )
-from archkit.model.reference import ImageReference
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -45,11 +44,9 @@ class SourcedEntry:
 
     descriptor: Descriptor
     source: str
-    origin: ImageReference | None = None
-    """The repository that it is in; None: the index's own."""
 
 
-def merge_entries(entries: Iterable[SourcedEntry], *, target: str) -> tuple[Descriptor, ...]:
+def merge_entries(entries: Iterable[SourcedEntry], *, target: str, in_order: bool = False) -> tuple[Descriptor, ...]:
     """The entries of one index, in the order given.
 
     The same digest given twice stands once, where it came first. An attestation stays only with the image that it is
@@ -58,9 +55,10 @@ def merge_entries(entries: Iterable[SourcedEntry], *, target: str) -> tuple[Desc
     Args:
         entries: In the caller's order: clients take the first entry that matches.
         target: What messages call the index.
+        in_order: Two different images for one platform stand as given: the caller has ordered them.
 
     Raises:
-        StitchError: There is no image, or two different images are for one platform.
+        StitchError: There is no image, or two different images are for one platform and nobody ordered them.
     """
     images: dict[str, SourcedEntry] = {}
     attestations: dict[str, list[Descriptor]] = {}
@@ -74,9 +72,8 @@ def merge_entries(entries: Iterable[SourcedEntry], *, target: str) -> tuple[Desc
             continue
         platform = descriptor.platform
         other = taken.setdefault(platform, entry)
-        if other is not entry:
-            reason = f"two images are for {platform}: {other.source} ({other.descriptor.digest}) and {entry.source} ({descriptor.digest})"
-            raise StitchError(target, reason, "leave one of them out")
+        if other is not entry and not in_order:
+            raise two_images(target, platform, other, entry)
     if not any(entry.descriptor.is_image for entry in images.values()):
         raise StitchError(target, "there is no image among the sources", "name at least one image")
     merged: dict[str, Descriptor] = {}
@@ -86,12 +83,23 @@ def merge_entries(entries: Iterable[SourcedEntry], *, target: str) -> tuple[Desc
     return tuple(merged.values())
 
 
+def two_images(
+    target: str, platform: Platform, first: SourcedEntry, second: SourcedEntry, remedy: str = "leave one of them out"
+) -> StitchError:
+    """The error for two images of one platform."""
+    named = f"{first.source} ({first.descriptor.digest}) and {second.source} ({second.descriptor.digest})"
+    return StitchError(target, f"two images are for {platform}: {named}", remedy)
+
+
 def compose_index(
     entries: Iterable[Descriptor],
     *,
     target: str,
     annotations: Mapping[str, str] | None = None,
     media_type: str | None = None,
+    entry_annotations: Iterable[str] = (),
+    artifact_type: str | None = None,
+    subject: Descriptor | None = None,
 ) -> Index:
     """The index of these entries.
 
@@ -102,19 +110,35 @@ def compose_index(
         annotations: On the index itself.
         media_type: The type of the index. None: a Docker manifest list when every entry is of a Docker type, otherwise
             an OCI index (what buildx does; a Docker list with OCI entries breaks strict readers).
+        entry_annotations: Names of those that the caller gave to entries, which stand in these already.
+        artifact_type: What the index is, where it is no image to run.
+        subject: The manifest that the index says something of.
 
     Raises:
-        StitchError: The type is no type of an index, or a Docker manifest list shall have annotations.
+        StitchError: The type is no type of an index, or a Docker manifest list shall have what only an OCI index can hold.
     """
     manifests = tuple(attrs.evolve(entry, artifact_type=None) for entry in entries)
     if media_type is None:
         media_type = DOCKER_LIST if manifests and all(entry.media_type in DOCKER_TYPES for entry in manifests) else OCI_INDEX
     if media_type not in INDEX_TYPES:
         raise StitchError(target, f"{media_type!r} is no type of an index", f"use {OCI_INDEX} or {DOCKER_LIST}")
-    if annotations and media_type == DOCKER_LIST:
-        names = ", ".join(sorted(annotations))
-        raise StitchError(target, f"a Docker manifest list cannot hold annotations ({names})", f"ask for media_type={OCI_INDEX!r}")
-    return Index(media_type, manifests, FrozenMap(annotations) if annotations else NO_TEXTS)
+    if media_type == DOCKER_LIST:
+        _refuse_for_list(target, "annotations", {*(annotations or ()), *entry_annotations})
+        _refuse_for_list(target, "an artifact type", [artifact_type] if artifact_type else ())
+        _refuse_for_list(target, "a subject", [subject.digest] if subject is not None else ())
+    notes = FrozenMap(annotations) if annotations else NO_TEXTS
+    return Index(media_type, manifests, notes, artifact_type or None, None if subject is None else _as_subject(subject))
+
+
+def _refuse_for_list(target: str, what: str, asked: Iterable[str]) -> None:
+    names = ", ".join(sorted(asked))
+    if names:
+        raise StitchError(target, f"a Docker manifest list cannot hold {what} ({names})", f"ask for media_type={OCI_INDEX!r}")
+
+
+def _as_subject(descriptor: Descriptor) -> Descriptor:
+    """What a subject says of a manifest: type, digest and size."""
+    return Descriptor(descriptor.media_type, descriptor.digest, descriptor.size)
 
 
 def encode_index(index: Index) -> RawManifest:

@@ -107,3 +107,7 @@ class ListsReferrers(Protocol):
             specification 1.1, "Pushing Manifests with Subject").
         """
         ...
+
+    def lists_referrers(self, reference: ImageReference | str) -> bool:
+        """Whether the store lists referrers in the reference's repository. Nothing is written."""
+        ...

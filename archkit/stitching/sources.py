@@ -7,62 +7,38 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from archkit.adapters.content import as_reference, read_config
+from archkit.adapters.content import read_config
+from archkit.copying import Place, in_parallel
 from archkit.errors import StitchError
 from archkit.model.build import BuiltImage
-from archkit.model.frozen import NO_TEXTS
-from archkit.model.oci import Descriptor, Index, RawManifest
+from archkit.model.frozen import NO_TEXTS, FrozenMap
+from archkit.model.oci import ATTESTATION, ATTESTED, Descriptor, Index, RawManifest
 from archkit.model.platform import ByPlatform, Platform
-from archkit.model.platform_set import PlatformSet
 from archkit.model.reference import Digest, ImageReference
 from archkit.planning.index import SourcedEntry
-from archkit.ports.registry import ImageStore
+from archkit.stitching.places import Located, Places
+from archkit.stitching.results import AnnotatedSource, PlainSource, Source, StitchedIndex
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from archkit.model.oci import ImageManifest
+    from archkit.model.platform_set import PlatformSet
 
-_READERS = 4
+READERS = 4
+"""How many sources are read at the same time."""
 _DEEPEST = 4
 """How many indexes may stand inside each other; registries refuse less."""
 
 
 @attrs.frozen
-class StitchedIndex:
-    """An index as it was made, and as it stands in the store unless it was a dry run."""
+class PlacedEntry(SourcedEntry):
+    """An entry for an index, and where what it describes is."""
 
-    reference: ImageReference
-    """``repo:tag@sha256:…``; without tag where the target had none."""
-    media_type: str
-    platforms: PlatformSet
-    """In the order of the entries; what stands inside a nested index is not listed."""
-    manifest: bytes = attrs.field(repr=False)
-    """The exact bytes."""
-    descriptors: tuple[Descriptor, ...]
-    """The entries, attestations included."""
-
-    @property
-    def digest(self) -> Digest:
-        """Of the index."""
-        return Digest.of(self.manifest)
-
-    @property
-    def size(self) -> int:
-        """Bytes of the index."""
-        return len(self.manifest)
-
-    @property
-    def descriptor(self) -> Descriptor:
-        """Type, digest and size of the index."""
-        return Descriptor(self.media_type, self.digest, self.size)
+    place: Place
 
 
-Source = str | ImageReference | BuiltImage | Descriptor | StitchedIndex
-"""What an index can be stitched of. A text is a full reference; a ``Descriptor`` is in the target's repository."""
-
-
-def chosen_entries(entries: Sequence[SourcedEntry], wanted: PlatformSet, *, target: str) -> list[SourcedEntry]:
+def chosen_entries(entries: Sequence[PlacedEntry], wanted: PlatformSet, *, target: str) -> list[PlacedEntry]:
     """The images of these platforms and what is about them; a nested index names no platform and is none of them."""
     if wanted.is_all:
         return list(entries)
@@ -80,109 +56,129 @@ def _is_one_of(platform: Platform | None, wanted: PlatformSet) -> bool:
 
 @attrs.frozen
 class SourcePart:
-    """A source: what messages call it, what is known of it, and what it must be."""
+    """A source: where it is, what is known of it, and what it must be."""
 
-    name: str
+    where: Located
+    """What messages call it, and what is read where something must be."""
     known: tuple[Descriptor, ...] = ()
     """Its entries, where nothing need be read."""
-    reference: ImageReference | None = None
-    """What is to be read, where something must."""
-    expected: Platform | None = None
     nested: Descriptor | None = None
     """The source itself as an entry, where it is known to be an index."""
-    origin: ImageReference | None = None
-    """The repository that it is in; None: the target's."""
+    bare: Descriptor | None = None
+    """The source itself where it is known to be a plain image, but not for which platform."""
+    expected: Platform | None = None
+    believed: bool = False
+    """Whether the expected platform is taken as true without looking."""
+    annotations: FrozenMap[str, str] = NO_TEXTS
+    """For its images."""
 
     def must_be_read(self, *, flatten: bool) -> bool:
         """Whether the store has to be asked."""
-        return self.reference is not None and (flatten or self.nested is None or self.expected is not None)
+        return not self.known and (flatten or self.nested is None or self.expected is not None)
 
 
-def source_parts(where: ImageReference, sources: Iterable[Source] | ByPlatform[Source]) -> list[SourcePart]:
-    """The sources as parts of an index at ``where``, in their order. No request.
+def source_parts(
+    places: Places, target: Located, sources: Iterable[Source] | ByPlatform[Source], *, verify: bool = True
+) -> list[SourcePart]:
+    """The sources as parts of an index at ``target``, in their order. No request.
 
     Raises:
-        StitchError: There are none.
+        StitchError: There are none, an annotation is not the caller's to give, or no platform is given to be believed.
         TypeError: One is nothing that an index can be made of.
     """
+    parts: list[SourcePart] = []
     if isinstance(sources, Mapping):
-        named = [(Platform.parse(key) if isinstance(key, str) else key, source) for key, source in sources.items()]
-        parts = [attrs.evolve(_part(where, source), expected=platform) for platform, source in named]
+        for key, source in sources.items():
+            expected = Platform.parse(key) if isinstance(key, str) else key
+            parts.append(_believed(attrs.evolve(source_part(places, target, source), expected=expected, believed=not verify)))
+    elif not verify:
+        raise StitchError(target.name, "verify=False believes the platforms that it is told", "give sources={PLATFORM: SOURCE}")
     else:
-        parts = [_part(where, source) for source in sources]
+        parts = [source_part(places, target, source) for source in sources]
     if not parts:
-        raise StitchError(str(where), "there are no sources", "name at least one image")
+        raise StitchError(target.name, "there are no sources", "name at least one image")
     return parts
 
 
-def _part(where: ImageReference, source: object) -> SourcePart:
+def _believed(part: SourcePart) -> SourcePart:
+    """The part with its entry, where that is known as soon as its platform is."""
+    if part.believed and part.bare is not None and part.expected is not None:
+        return attrs.evolve(part, known=(part.bare.with_platform(part.expected.to_oci()),))
+    return part
+
+
+def source_part(places: Places, target: Located, source: object) -> SourcePart:
+    """One source of an index at ``target``. No request.
+
+    Raises:
+        StitchError: An annotation is not the caller's to give.
+        TypeError: It is nothing that an index can be made of.
+    """
     match source:
+        case AnnotatedSource():
+            reserved = {ATTESTATION, ATTESTED}.intersection(source.annotations)
+            if reserved:
+                raise StitchError(target.name, f"{', '.join(sorted(reserved))} says that an entry is an attestation", "leave it out")
+            return attrs.evolve(source_part(places, target, source.source), annotations=source.annotations)
         case Descriptor():
-            name = f"{where.name}@{source.digest}"
+            where = target.with_digest(source.digest)
             if source.is_index:
-                return SourcePart(name, reference=where.repository_only.with_digest(source.digest), nested=source)
-            if source.platform_fields:
-                return SourcePart(name, (source,))
-            return SourcePart(name, reference=where.repository_only.with_digest(source.digest))
+                return SourcePart(where, nested=source)
+            return SourcePart(where, (source,)) if source.platform_fields else SourcePart(where, bare=source)
         case StitchedIndex():
-            reference = source.reference
-            return SourcePart(str(reference), source.descriptors, nested=source.descriptor, origin=_origin(where, reference))
+            where = places.locate(source.reference) if source.layout is None else places.in_layout(source.layout, source.reference)
+            return SourcePart(where, source.descriptors, source.descriptor)
         case BuiltImage():
-            return _built_part(where, source)
+            return _built_part(places, source)
         case str() | ImageReference():
-            reference = as_reference(source)
-            return SourcePart(str(reference), reference=reference, origin=_origin(where, reference))
+            return SourcePart(places.locate(source))
         case _:
             raise TypeError(f"not a source of an index: {source!r}")
 
 
-def _built_part(where: ImageReference, image: BuiltImage) -> SourcePart:
-    reference = ImageReference.parse(image.reference)
-    name, whole, origin = str(reference), image.descriptor, _origin(where, reference)
+def _built_part(places: Places, image: BuiltImage) -> SourcePart:
+    reference, whole = ImageReference.parse(image.reference), image.descriptor
+    where = places.locate(reference) if image.layout is None else places.in_layout(image.layout, reference, by_tag=False)
+    nested = whole if whole is not None and whole.is_index else None
     if image.children:
         children = (
             child if child.platform_fields else child.with_platform(platform.to_oci()) for platform, child in image.children.items()
         )
-        return SourcePart(name, tuple(children), nested=whole if whole is not None and whole.is_index else None, origin=origin)
-    if whole is not None and not whole.is_index and whole.platform_fields:
-        return SourcePart(name, (whole,), origin=origin)
-    return SourcePart(name, reference=reference, nested=whole if whole is not None and whole.is_index else None, origin=origin)
-
-
-def _origin(where: ImageReference, reference: ImageReference) -> ImageReference | None:
-    """The repository of a source; None where it is the target's own."""
-    return None if reference.name == where.name else reference.repository_only
+        return SourcePart(where, tuple(children), nested)
+    if whole is None or whole.is_index:
+        return SourcePart(where, nested=nested)
+    return SourcePart(where, (whole,)) if whole.platform_fields else SourcePart(where, bare=whole)
 
 
 def read_entries(
-    store: ImageStore, target: str, parts: Sequence[SourcePart], *, flatten: bool, read: dict[Digest, RawManifest]
-) -> list[SourcedEntry]:
+    target: str, parts: Sequence[SourcePart], *, flatten: bool, read: dict[Digest, RawManifest], readers: int = READERS
+) -> list[PlacedEntry]:
     """The entries of all parts in order, what is unknown read in parallel; ``read`` gets the manifests that were."""
 
-    def entries_of(part: SourcePart) -> list[SourcedEntry]:
+    def entries_of(part: SourcePart) -> list[PlacedEntry]:
         whole, found = part.nested, part.known
-        if part.reference is not None and part.must_be_read(flatten=flatten):
-            whole, found = _Reading(store, target, part, read, expand=flatten or part.expected is not None).read(part.reference)
+        if part.must_be_read(flatten=flatten):
+            whole, found = SourceReading(target, part, read, expand=flatten or part.expected is not None).read(part.where)
         if part.expected is not None:
             _check_expected(found, part, part.expected, target=target)
         if whole is not None and not flatten:
             found = (whole,)
-        return [SourcedEntry(descriptor, part.name, part.origin) for descriptor in found]
+        return [PlacedEntry(_annotated(descriptor, part.annotations), part.where.name, part.where.place) for descriptor in found]
 
-    if sum(part.must_be_read(flatten=flatten) for part in parts) < 2:
-        return [entry for part in parts for entry in entries_of(part)]
-    from concurrent.futures import ThreadPoolExecutor
+    threads = readers if sum(part.must_be_read(flatten=flatten) for part in parts) > 1 else 1
+    return [entry for found in in_parallel(entries_of, parts, threads, "archkit-stitch") for entry in found]
 
-    with ThreadPoolExecutor(min(_READERS, len(parts)), "archkit-stitch") as pool:
-        futures = [pool.submit(entries_of, part) for part in parts]
-        return [entry for future in futures for entry in future.result()]
+
+def _annotated(descriptor: Descriptor, annotations: Mapping[str, str]) -> Descriptor:
+    if not annotations or not descriptor.is_image:
+        return descriptor
+    return attrs.evolve(descriptor, annotations={**descriptor.annotations, **annotations})
 
 
 @attrs.frozen
-class _Reading:
-    """Reads one part from the store."""
+class SourceReading:
+    """Reads one part from its store."""
 
-    store: ImageStore
     target: str
     part: SourcePart
     manifests: dict[Digest, RawManifest]
@@ -190,37 +186,54 @@ class _Reading:
     expand: bool = attrs.field(kw_only=True)
     """Whether what stands in an index is wanted, or only the index itself."""
 
-    def read(self, reference: ImageReference, depth: int = 1) -> tuple[Descriptor | None, tuple[Descriptor, ...]]:
+    def read(self, where: Located, depth: int = 1) -> tuple[Descriptor | None, tuple[Descriptor, ...]]:
         """The source itself where it is an index, and the entries that it makes."""
-        manifest = self.store.manifest(reference)
+        if self.part.believed and self.part.expected is not None and depth == 1 and self.part.nested is None:
+            found = where.described()
+            if not found.is_index:
+                return None, (found.with_platform(self.part.expected.to_oci()),)
+            where = where.with_digest(found.digest)
+        manifest = where.store.manifest(where.reference)
         self.manifests[manifest.digest] = manifest
         document = manifest.document()
         if not isinstance(document, Index):
-            return None, (self._described(reference, manifest, document),)
+            return None, (self.described(where, manifest, document),)
         if not self.expand:
             return manifest.descriptor, ()
         if depth > _DEEPEST:
-            raise StitchError(self.target, f"in {self.part.name} more than {_DEEPEST} indexes stand inside each other")
-        found: list[Descriptor] = []
+            raise StitchError(self.target, f"in {self.part.where.name} more than {_DEEPEST} indexes stand inside each other")
+        found_entries: list[Descriptor] = []
         for entry in document.manifests:
-            if entry.is_image and (entry.is_index or entry.platform_fields is None):
-                _, inner = self.read(reference.repository_only.with_digest(entry.digest), depth + 1)
-                found += inner if entry.is_index else [attrs.evolve(entry, platform_fields=inner[0].platform_fields)]
+            if entry.is_image and entry.is_index:
+                found_entries += self.read(where.with_digest(entry.digest), depth + 1)[1]
             else:
-                found.append(entry)
-        return manifest.descriptor, tuple(found)
+                found_entries.append(self.with_platform(where, entry))
+        return manifest.descriptor, tuple(found_entries)
 
-    def _described(self, reference: ImageReference, manifest: RawManifest, document: ImageManifest) -> Descriptor:
+    def with_platform(self, where: Located, entry: Descriptor) -> Descriptor:
+        """An entry of the index at ``where`` with the platform of its configuration, where it says none itself."""
+        if not entry.is_image or entry.is_index or entry.platform_fields is not None:
+            return entry
+        inner = where.with_digest(entry.digest)
+        manifest = inner.store.manifest(inner.reference)
+        self.manifests[manifest.digest] = manifest
+        document = manifest.document()
+        if isinstance(document, Index):
+            raise StitchError(self.target, f"{inner.name} is an index, but its entry in {where.name} says {entry.media_type}")
+        return attrs.evolve(entry, platform_fields=self.described(inner, manifest, document).platform_fields)
+
+    def described(self, where: Located, manifest: RawManifest, document: ImageManifest) -> Descriptor:
         """A plain image as an entry: with the platform of its configuration, or the expected one where that says none."""
-        config = read_config(self.store, reference, document)
+        config = read_config(where.store, where.reference, document)
         fields: Mapping[str, object] = NO_TEXTS if config is None else config.platform_fields
         if fields.get("os") and fields.get("architecture"):
             return manifest.descriptor.with_platform(fields)
-        name, expected = str(reference), self.part.expected
+        expected = self.part.expected
         if expected is None:
-            raise StitchError(self.target, f"the configuration of {name} names no platform", "say which it is: sources={PLATFORM: SOURCE}")
+            remedy = "say which it is: sources={PLATFORM: SOURCE}"
+            raise StitchError(self.target, f"the configuration of {where.name} names no platform", remedy)
         if Platform.from_oci({**expected.to_oci(), **fields}) != expected:
-            raise StitchError(self.target, f"{name} was given as {expected}, but its configuration says {dict(fields)}")
+            raise StitchError(self.target, f"{where.name} was given as {expected}, but its configuration says {dict(fields)}")
         return manifest.descriptor.with_platform(expected.to_oci())
 
 
@@ -231,7 +244,7 @@ def _check_expected(found: Sequence[Descriptor], part: SourcePart, expected: Pla
         return
     platforms = ", ".join(str(entry.platform) for entry in images) or "no image"
     remedy = "name the digest of the one that is meant" if len(images) > 1 else "give it for its own platform"
-    raise StitchError(target, f"{part.name} was given as {expected}, but it is {platforms}", remedy)
+    raise StitchError(target, f"{part.where.name} was given as {expected}, but it is {platforms}", remedy)
 
 
 def _is_expected(platform: Platform | None, expected: Platform) -> bool:
@@ -241,3 +254,38 @@ def _is_expected(platform: Platform | None, expected: Platform) -> bool:
     version = platform.os_version if expected.os_version else ""
     features = platform.os_features if expected.os_features else ()
     return attrs.evolve(platform, os_version=version, os_features=features) == expected
+
+
+@attrs.frozen
+class Base:
+    """The index that is changed."""
+
+    name: str
+    """What messages call it."""
+    digest: Digest
+    entries: tuple[PlacedEntry, ...]
+    index: Index | None
+    """None: it is a plain image."""
+
+
+def read_base(target: str, places: Places, at: Located, source: PlainSource, read: dict[Digest, RawManifest]) -> Base:
+    """The index that is changed, its entries as they stand; entries that say no platform are asked for theirs.
+
+    Raises:
+        StitchError: The configuration of a plain image names no platform.
+        RegistryError: It is not there or cannot be read.
+    """
+    part = source_part(places, at, source)
+    where = part.where if part.nested is None else part.where.with_digest(part.nested.digest)
+    manifest = RawManifest(source.media_type, source.manifest) if isinstance(source, StitchedIndex) else None
+    if manifest is None:
+        manifest = where.store.manifest(where.reference)
+    read[manifest.digest] = manifest
+    document, where = manifest.document(), part.where.with_digest(manifest.digest)
+    reading = SourceReading(target, part, read, expand=True)
+    if isinstance(document, Index):
+        found: Iterable[Descriptor] = [reading.with_platform(where, entry) for entry in document.manifests]
+    else:
+        found = [reading.described(where, manifest, document)]
+    entries = tuple(PlacedEntry(descriptor, part.where.name, where.place) for descriptor in found)
+    return Base(part.where.name, manifest.digest, entries, document if isinstance(document, Index) else None)

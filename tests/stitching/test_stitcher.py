@@ -393,7 +393,7 @@ def test_a_store_that_holds_something_else_is_an_error(app: str) -> None:
 def test_if_absent_stores_where_nothing_is(archkit_registry: EmbeddedRegistry, stitcher: IndexStitcher, app: str, parts: list[str]) -> None:
     made = stitcher.stitch(f"{app}:1", parts, if_absent=True)
     assert archkit_registry.resolve("team/app:1") == made.digest
-    assert [exchange.method for exchange in archkit_registry.log.where(kind="manifest")][-2:] == ["HEAD", "PUT"]
+    assert [exchange.method for exchange in archkit_registry.log.where(kind="manifest")][-3:] == ["HEAD", "PUT", "HEAD"]
 
 
 def test_if_absent_refuses_another_index_and_accepts_the_same(

@@ -166,6 +166,11 @@ class RegistryClient:
         """Store a manifest that names a subject; whether the registry itself lists it among the subject's referrers. One request."""
         return "oci-subject" in self._put_manifest(as_reference(reference), manifest)[1].headers
 
+    def lists_referrers(self, reference: ImageReference | str) -> bool:
+        """Whether the registry has the referrers API of the OCI distribution specification 1.1. One request."""
+        ref = as_reference(reference)
+        return self._requests.send("GET", ref, f"referrers/{Digest.of(b'')}").status == 200
+
     def _put_manifest(self, ref: ImageReference, manifest: RawManifest) -> tuple[Descriptor, HttpResponse]:
         made = read_manifest(manifest.content, manifest.media_type, digest=ref.digest, name=str(ref)).descriptor
         if made.size > self._limits.manifest:
