@@ -61,6 +61,8 @@ if TYPE_CHECKING:
     from archkit.model.build import Sink as Sink
     from archkit.model.cluster import Cluster as Cluster
     from archkit.model.cluster import Pool as Pool
+    from archkit.model.engine import EngineImage as EngineImage
+    from archkit.model.engine import EngineInfo as EngineInfo
     from archkit.model.finding import Finding as Finding
     from archkit.model.node import Node as Node
     from archkit.model.node import Taint as Taint
@@ -84,6 +86,7 @@ if TYPE_CHECKING:
     from archkit.ports.credentials import Credentials as Credentials
     from archkit.ports.credentials import Login as Login
     from archkit.ports.credentials import StaticCredentials as StaticCredentials
+    from archkit.ports.engine import Engine as Engine
     from archkit.ports.http import Retries as Retries
     from archkit.ports.nodes import NodeSource as NodeSource
     from archkit.ports.registry import ImageStore as ImageStore
@@ -126,6 +129,9 @@ else:
         "Digest": "archkit.model.reference",
         "DockerCredentials": "archkit.adapters.registry",
         "EmulationMissing": "archkit.errors",
+        "Engine": "archkit.ports.engine",
+        "EngineImage": "archkit.model.engine",
+        "EngineInfo": "archkit.model.engine",
         "EngineSink": "archkit.model.build",
         "Event": "archkit.events",
         "FilesBuilder": "archkit.builders.files",

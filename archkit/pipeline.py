@@ -14,7 +14,6 @@ from archkit.model.build import BuildPlan, BuildResult, RegistrySink, Sink
 from archkit.model.cluster import Cluster
 from archkit.model.finding import Finding, worst_first
 from archkit.model.platform_set import PlatformSet
-from archkit.planning.strategy import can_hold_index
 from archkit.planning.targets import Mode, Targets, narrow_targets, resolve_targets
 from archkit.ports.builder import Artifact
 
@@ -172,17 +171,16 @@ class Pipeline:
 
     def _plan(self, session: BuildSession, mode: Mode) -> PipelinePlan:
         supported = [session.supported(artifact) for artifact in self.artifacts]
-        targets = self._targets(supported, mode)
+        targets = self._targets(supported, mode, holds_index=session.holds_index)
         build = None if self.tag is None else session.plan(self.artifacts, targets, tag=self.tag)
         names = tuple((artifact.image, one) for artifact, one in zip(self.artifacts, targets, strict=True))
         return PipelinePlan(mode, names, build, self.cluster)
 
-    def _targets(self, supported: Sequence[PlatformSet | None], mode: Mode) -> list[Targets]:
+    def _targets(self, supported: Sequence[PlatformSet | None], mode: Mode, *, holds_index: bool) -> list[Targets]:
         """The targets of each artifact; in a mode of one platform the same one for all, where they have any in common."""
-        holds = can_hold_index(self.sink)
 
         def resolve(able: PlatformSet | None) -> Targets:
-            return resolve_targets(requested=self.requested, supported=able, cluster=self.cluster, mode=mode, can_hold_index=holds)
+            return resolve_targets(requested=self.requested, supported=able, cluster=self.cluster, mode=mode, can_hold_index=holds_index)
 
         if mode.one_platform:
             common = PlatformSet.ALL

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from archkit.building.session import BuildSession
 from archkit.errors import BuildError
-from archkit.model.build import RegistrySink
+from archkit.model.build import EngineSink, RegistrySink
 from archkit.model.platform_set import PlatformSet
 from archkit.planning.strategy import can_hold_index
 from archkit.planning.targets import Mode, Targets, narrow_targets
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from archkit.events import Listener
     from archkit.model.build import BuildResult, Sink
     from archkit.model.platform import Platform
+    from archkit.ports.engine import Engine
     from archkit.ports.registry import ImageStore
     from archkit.ports.runner import Runner
 
@@ -34,6 +35,7 @@ def build(
     cancel: threading.Event | None = None,
     on_event: Listener | None = None,
     runner: Runner | None = None,
+    engine: Engine | None = None,
 ) -> BuildResult:
     """Build artifacts, verify what was pushed, and only then move the final tags.
 
@@ -51,6 +53,7 @@ def build(
         cancel: Set it to stop; nothing that was pushed is visible under the final tags then.
         on_event: Told of every step, from the thread that does the work.
         runner: Starts the tools that builders drive; None: the real one.
+        engine: The local engine, for an ``EngineSink``.
 
     Returns:
         One image per artifact, in their order.
@@ -68,21 +71,19 @@ def build(
     wanted = _as_targets(targets)
     refuse_without_place(wanted, place)
     items = [artifacts] if isinstance(artifacts, Artifact) else list(artifacts)
-    with BuildSession.open(place, registry=registry, cancel=cancel, on_event=on_event, runner=runner) as session:
-        narrowed = [
-            narrow_targets(wanted, supported=session.supported(item), can_hold_index=can_hold_index(session.sink)) for item in items
-        ]
+    with BuildSession.open(place, registry=registry, cancel=cancel, on_event=on_event, runner=runner, engine=engine) as session:
+        narrowed = [narrow_targets(wanted, supported=session.supported(item), can_hold_index=session.holds_index) for item in items]
         plan = session.plan(items, narrowed, tag=tag, child_tags=child_tags)
         return session.run(plan, items)
 
 
 def refuse_without_place(targets: Targets, sink: Sink | None, mode: Mode = Mode.BUILD) -> None:
-    """Refuse what somebody asked for and the sink cannot hold, before the sink is opened.
+    """Refuse what somebody asked for and the sink cannot hold, before the sink is opened; an engine is asked later.
 
     Raises:
         TargetsError: Several platforms were asked for, and there is no place for an image of several.
     """
-    if targets.requested:
+    if targets.requested and not isinstance(sink, EngineSink):
         narrow_targets(targets, mode=mode, can_hold_index=can_hold_index(sink))
 
 

@@ -13,6 +13,7 @@ import attrs
 from archkit.adapters.process import ProcessRunner, unwinding
 from archkit.adapters.workdir import workdir
 from archkit.building.context import CallContext, OneAtATime, Stop
+from archkit.building.engine import EnginePlace
 from archkit.errors import ArchkitError, BuildError, CancelledError, PlatformNotDelivered, RegistryError
 from archkit.events import Event, Listener, Stage, ignore
 from archkit.model.build import (
@@ -22,16 +23,18 @@ from archkit.model.build import (
     BuildResult,
     BuiltImage,
     Delivered,
+    EngineSink,
     LayoutSink,
     PlannedBuild,
     RegistrySink,
     Sink,
 )
+from archkit.model.engine import EngineImage
 from archkit.model.finding import Finding
 from archkit.model.platform import Platform
 from archkit.model.platform_set import PlatformSet
 from archkit.planning.names import final_reference
-from archkit.planning.strategy import plan_build, plan_findings
+from archkit.planning.strategy import can_hold_index, plan_build, plan_findings
 from archkit.planning.tool_output import tool_failure
 from archkit.ports.builder import Artifact, Builder, ExplainsMismatch, Preflight
 from archkit.ports.registry import ImageStore
@@ -44,15 +47,18 @@ if TYPE_CHECKING:
 
     from archkit.model.reference import ImageReference
     from archkit.planning.targets import Targets
+    from archkit.ports.engine import Engine
 
 T = TypeVar("T")
+_LAYOUT = "layout"
+"""Folder, among the temporary ones of a session, of images that will be loaded into an engine."""
 
 
 @attrs.frozen
 class _Call:
-    """What one call of a builder pushed."""
+    """What one call of a builder made."""
 
-    pushed: Pushed
+    pushed: Pushed | EngineImage
     findings: tuple[Finding, ...]
 
 
@@ -66,6 +72,8 @@ class BuildSession:
     folder: Path
     stop: Stop
     listener: Listener
+    engine: EnginePlace | None = None
+    """For an ``EngineSink``; ``store`` is a layout then, for what is built as one and loaded."""
     _folders: int = 0
     _able: dict[int, BuilderAbilities] = attrs.field(factory=dict[int, BuilderAbilities])
     _lock: threading.Lock = attrs.field(factory=threading.Lock)
@@ -80,19 +88,26 @@ class BuildSession:
         cancel: threading.Event | None = None,
         on_event: Listener | None = None,
         runner: Runner | None = None,
+        engine: Engine | None = None,
     ) -> Generator[BuildSession, None, None]:
         """Open a sink; temporary files are gone and connections closed at the end.
 
         Raises:
-            BuildError: There is no sink, or none that images can be stored in.
+            BuildError: There is no sink, or the engine cannot be asked.
         """
         if sink is None:
             raise BuildError("the artifacts", "there is nowhere to put images", "", "give a RegistrySink or a LayoutSink")
         with contextlib.ExitStack() as stack:
             stack.enter_context(unwinding())  # first in, last out: SIGTERM ends the process when all else is cleaned up
-            store = registry if registry is not None and isinstance(sink, RegistrySink) else stack.enter_context(_opened(sink))
             folder = stack.enter_context(workdir())
-            yield cls(sink, store, runner or ProcessRunner(), folder, Stop(cancel), OneAtATime(on_event or ignore))
+            store = registry if registry is not None and isinstance(sink, RegistrySink) else stack.enter_context(_opened(sink, folder))
+            place = _engine_place(engine) if isinstance(sink, EngineSink) else None
+            yield cls(sink, store, runner or ProcessRunner(), folder, Stop(cancel), OneAtATime(on_event or ignore), place)
+
+    @property
+    def holds_index(self) -> bool:
+        """Whether an image of several platforms has a place here."""
+        return can_hold_index(self.sink, self.engine.info if self.engine else None)
 
     def supported(self, artifact: Artifact) -> PlatformSet | None:
         """What an artifact and its builder can be built for; None: unknown."""
@@ -152,6 +167,7 @@ class BuildSession:
                 supported=self.supported(artifact),
                 child_tags=child_tags,
                 reasons=decided.reasons,
+                engine=self.engine.info if self.engine else None,
             )
             looked += self._preflight(artifact, planned)
             builds.append(planned)
@@ -173,7 +189,10 @@ class BuildSession:
         except BaseException:
             self.stop.set()
             for planned in plan.builds:
-                abandon(self.store, planned)
+                if self.engine is None:
+                    abandon(self.store, planned)
+                else:
+                    self.engine.abandon(planned)
             raise
 
     def _run(self, plan: BuildPlan, artifacts: Sequence[Artifact]) -> BuildResult:
@@ -185,7 +204,7 @@ class BuildSession:
         for planned, made, old in zip(plan.builds, calls, before, strict=True):
             findings += [finding for call in made for finding in call.findings]
             with self._step("tag", planned.image, None, str(planned.target)):
-                image, found = publish(self.store, planned, [call.pushed for call in made])
+                image, found = self._publish(planned, [call.pushed for call in made])
             images.append(attrs.evolve(image, layout=self.sink.path if isinstance(self.sink, LayoutSink) else None))
             findings += found
             lost = PlatformSet(old or ()) - PlatformSet(image.platforms or ())
@@ -194,12 +213,21 @@ class BuildSession:
                 findings.append(Finding.of("platforms-lost", f"{planned.target} had {names} before, the new image has not", planned.image))
         return BuildResult(images, findings=tuple(dict.fromkeys(findings)))
 
+    def _publish(self, planned: PlannedBuild, made: Sequence[Pushed | EngineImage]) -> tuple[BuiltImage, list[Finding]]:
+        if self.engine is not None and isinstance(made[0], EngineImage):
+            return self.engine.publish(planned, made[0]), []
+        image, findings = publish(self.store, planned, [pushed for pushed in made if isinstance(pushed, Pushed)])
+        if self.engine is None:
+            return image, findings
+        return self.engine.publish(planned, self.engine.load(planned, self.store, image, self.folder)), findings
+
     # ---- building -----------------------------------------------------------------------------------------------
 
     def _build(self, planned: PlannedBuild, artifact: Artifact) -> list[_Call]:
         repository = planned.target.repository_only
         requests = [
-            BuildRequest(artifact, platforms, self.sink, reference, repository=repository) for platforms, reference in planned.requests
+            BuildRequest(artifact, platforms, self._sink_of(planned), reference, repository=repository)
+            for platforms, reference in planned.requests
         ]
         if len(requests) == 1 or not planned.abilities.parallel:
             return [self._build_one(planned, artifact, request) for request in requests]
@@ -225,9 +253,24 @@ class BuildSession:
             delivered = self._call(artifact, str(platform or ""), lambda: builder.build(request, self._context()))
         self._check_cancelled(f"building {planned.image}")
         with self._step("verify", planned.image, platform, "reading back what was pushed"):
+            if self.engine is not None and planned.engine == "built":
+                return _Call(self._found(self.engine, request, delivered, builder), ())
             pushed = self._read(request, delivered, builder)
-            findings = self._verified(pushed, request, delivered, builder)
+            with _explained(builder, request, delivered, pushed.platforms):
+                findings = verify(
+                    pushed, request.platforms, image=planned.image, builder=builder.name, store=self.store, repository=request.repository
+                )
         return _Call(pushed, tuple(findings))
+
+    def _found(self, engine: EnginePlace, request: BuildRequest, delivered: Delivered, builder: Builder) -> EngineImage:
+        reference = request.reference or request.repository
+        there = engine.engine.find(reference)
+        with _explained(builder, request, delivered, there.platforms if there else PlatformSet()):
+            return engine.check(there, reference, request.platforms, image=request.artifact.image, builder=builder.name)
+
+    def _sink_of(self, planned: PlannedBuild) -> Sink:
+        """Where the builder puts its image: for what will be loaded into an engine, a layout."""
+        return LayoutSink(self.folder / _LAYOUT) if planned.engine == "loaded" else self.sink
 
     def _read(self, request: BuildRequest, delivered: Delivered, builder: Builder) -> Pushed:
         image = request.artifact.image
@@ -241,27 +284,21 @@ class BuildSession:
                 raise
             raise BuildError(image, f"{builder.name} ended without an error, but {where} is not there", "", "") from error
 
-    def _verified(self, pushed: Pushed, request: BuildRequest, delivered: Delivered, builder: Builder) -> list[Finding]:
-        image = request.artifact.image
-        try:
-            return verify(pushed, request.platforms, image=image, builder=builder.name, store=self.store, repository=request.repository)
-        except PlatformNotDelivered as error:
-            if not isinstance(builder, ExplainsMismatch):
-                raise
-            reason = builder.why_not_delivered(request.platforms, pushed.platforms, delivered)
-            told = PlatformNotDelivered(image, error.reason, error.platform, reason, error.asked, error.delivered, error.builder)
-            raise told from error
-
     def _preflight(self, artifact: Artifact, planned: PlannedBuild) -> Sequence[Finding]:
         builder = builder_of(artifact)
         if not isinstance(builder, Preflight):
             return ()
-        return self._call(artifact, "", lambda: builder.preflight(artifact, planned.platforms, self._context(), self.sink)) or ()
+        return (
+            self._call(artifact, "", lambda: builder.preflight(artifact, planned.platforms, self._context(), self._sink_of(planned))) or ()
+        )
 
     # ---- plumbing -----------------------------------------------------------------------------------------------
 
     def _platforms_under(self, target: ImageReference) -> PlatformSet | None:
         """What the final tag holds now; None where there is nothing or it may not be read."""
+        if self.engine is not None:
+            there = self.engine.engine.find(target)
+            return there.platforms if there else None
         try:
             return self.store.platforms(target)
         except RegistryError as error:
@@ -316,20 +353,37 @@ def builder_of(artifact: Artifact) -> Builder:
 
 
 @contextlib.contextmanager
-def _opened(sink: Sink) -> Generator[ImageStore, None, None]:
-    if isinstance(sink, LayoutSink):
-        from archkit.adapters.oci_layout import OciLayout
+def _explained(builder: Builder, request: BuildRequest, delivered: Delivered, found: PlatformSet) -> Generator[None, None, None]:
+    """The builder's likely reason goes into the error of a platform that is not there."""
+    try:
+        yield
+    except PlatformNotDelivered as error:
+        if not isinstance(builder, ExplainsMismatch):
+            raise
+        reason = builder.why_not_delivered(request.platforms, found, delivered)
+        told = PlatformNotDelivered(error.image, error.reason, error.platform, reason, error.asked, error.delivered, error.builder)
+        raise told from error
 
-        yield OciLayout(sink.path)
-    elif isinstance(sink, RegistrySink):
+
+@contextlib.contextmanager
+def _opened(sink: Sink, folder: Path) -> Generator[ImageStore, None, None]:
+    if isinstance(sink, RegistrySink):
         from archkit.adapters.registry import RegistryClient
 
         with RegistryClient() as client:
             yield client
     else:
-        raise BuildError(
-            "the artifacts",
-            f"no builder here can fill a {type(sink).__name__}",
-            "",
-            f"use {RegistrySink.__name__} or {LayoutSink.__name__}",
-        )
+        from archkit.adapters.oci_layout import OciLayout
+
+        yield OciLayout(sink.path if isinstance(sink, LayoutSink) else folder / _LAYOUT)
+
+
+def _engine_place(engine: Engine | None) -> EnginePlace:
+    if engine is None:
+        raise BuildError("the artifacts", "images are for a local engine and none is given", "", "give build(engine=…)")
+    try:
+        return EnginePlace(engine, engine.info())
+    except BuildError:
+        raise
+    except ArchkitError as error:
+        raise tool_failure(error, "the artifacts", builder="the local engine") from error

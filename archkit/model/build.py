@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import attrs
 
@@ -154,6 +154,8 @@ class PlannedBuild:
     child_tags: bool
     """Whether each single-platform image gets a tag of its own, ``TAG_linux_amd64``."""
     reasons: tuple[str, ...] = ()
+    engine: Literal["", "built", "loaded"] = ""
+    """For the local engine: built in it, or built as a layout and loaded; empty: it goes elsewhere."""
 
     @property
     def native(self) -> bool:

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from archkit.errors import BuildError, TargetsError
-from archkit.model.build import STAGING_SUFFIX, EngineSink, PlannedBuild
+from archkit.model.build import STAGING_SUFFIX, EngineSink, LayoutSink, PlannedBuild
 from archkit.model.finding import Finding
 from archkit.model.platform_set import PlatformSet
 
 if TYPE_CHECKING:
     from archkit.model.build import BuilderAbilities, Sink
+    from archkit.model.engine import EngineInfo
     from archkit.model.platform import Platform
     from archkit.model.reference import ImageReference
 
+    Requests = tuple[tuple[PlatformSet, ImageReference | None], ...]
 
-def can_hold_index(sink: Sink | None) -> bool:
-    """Whether an image of several platforms has a place there."""
-    return sink is not None and not isinstance(sink, EngineSink)
+
+def can_hold_index(sink: Sink | None, engine: EngineInfo | None = None) -> bool:
+    """Whether an image of several platforms has a place there.
+
+    Args:
+        sink: Where images go.
+        engine: What the local engine says of itself, where images are for it.
+    """
+    return engine is not None and engine.holds_index if isinstance(sink, EngineSink) else sink is not None
 
 
 def plan_build(
@@ -32,6 +40,7 @@ def plan_build(
     supported: PlatformSet | None = None,
     child_tags: bool = True,
     reasons: tuple[str, ...] = (),
+    engine: EngineInfo | None = None,
 ) -> PlannedBuild:
     """The plan of one artifact.
 
@@ -46,13 +55,15 @@ def plan_build(
         supported: What the artifact and builder can be built for; it corrects a default that is not among them.
         child_tags: Whether single-platform images get tags of their own.
         reasons: How the platforms were decided.
+        engine: What the local engine says of itself, where images are for it.
 
     Raises:
         BuildError: The builder cannot put images where they should go.
         TargetsError: "all" was asked of a builder that cannot list what it builds, or several platforms of a sink that holds one.
         ReferenceSyntaxError: The tag with a platform's suffix is too long.
     """
-    if type(sink) not in abilities.sinks:
+    loaded = isinstance(sink, EngineSink) and EngineSink not in abilities.sinks and LayoutSink in abilities.sinks
+    if type(sink) not in abilities.sinks and not loaded:
         able = ", ".join(sorted(kind.__name__ for kind in abilities.sinks)) or "nothing"
         raise BuildError(image, f"the builder {builder} cannot put images into a {type(sink).__name__}", "", f"it can use: {able}")
     why = list(reasons)
@@ -62,25 +73,45 @@ def plan_build(
         why.append(f"{chosen} is the builder's default here")
     if chosen.is_all:
         raise TargetsError(f"the builder {builder} cannot tell what 'all' platforms are for {image}", "all", "", "name the platforms")
-    if len(chosen) > 1 and not can_hold_index(sink):
+    if len(chosen) > 1 and not can_hold_index(sink, engine):
         raise TargetsError(f"{sink} holds one platform, {chosen} were asked", str(chosen), "", "use a registry or an OCI layout")
-    tagged = child_tags and len(chosen) > 1
-    if abilities.native_multi:
-        requests: tuple[tuple[PlatformSet, ImageReference | None], ...] = ((chosen, _native_reference(abilities, target)),)
-        why.append(f"{builder} builds all of them in one call" if len(chosen) > 1 else f"{builder} is called once")
+    place: Literal["", "built", "loaded"] = "loaded" if loaded else "built" if isinstance(sink, EngineSink) else ""
+    if place:
+        where = engine or sink
+        why.append(f"{builder} makes an OCI layout, and {where} loads it" if loaded else f"{builder} leaves the image in {where}")
+    tagged = child_tags and len(chosen) > 1 and not place
+    if place == "built":
+        requests, how = _in_engine(builder, abilities, target, chosen), ""
     else:
-        requests = tuple(
-            (PlatformSet([one]), _child_reference(abilities, target, one, tagged=tagged, single=len(chosen) == 1)) for one in chosen
-        )
-        if len(chosen) == 1:
-            why.append(f"{builder} is called once")
-        else:
-            order = "at the same time" if abilities.parallel else "one after the other"
-            why.append(f"{builder} builds one platform at a time ({order}); archkit stitches them under {target.tag}")
+        requests, how = _calls(builder, abilities, target, chosen, tagged=tagged)
     if tagged:
         for one in chosen:
             child_tag(target, one)  # too long a tag is refused now, not after the build
-    return PlannedBuild(image, builder, target, chosen, abilities, requests, tagged, (*why, *abilities.notes))
+    reasons = (*why, *filter(None, [how]), *abilities.notes)
+    return PlannedBuild(image, builder, target, chosen, abilities, requests, tagged, reasons, place)
+
+
+def _calls(builder: str, abilities: BuilderAbilities, target: ImageReference, chosen: PlatformSet, *, tagged: bool) -> tuple[Requests, str]:
+    """Each call of a builder that puts images where archkit can read them, and how that is told."""
+    if abilities.native_multi:
+        return ((chosen, _native_reference(abilities, target)),), (
+            f"{builder} builds all of them in one call" if len(chosen) > 1 else f"{builder} is called once"
+        )
+    requests = tuple(
+        (PlatformSet([one]), _child_reference(abilities, target, one, tagged=tagged, single=len(chosen) == 1)) for one in chosen
+    )
+    if len(chosen) == 1:
+        return requests, f"{builder} is called once"
+    order = "at the same time" if abilities.parallel else "one after the other"
+    return requests, f"{builder} builds one platform at a time ({order}); archkit stitches them under {target.tag}"
+
+
+def _in_engine(builder: str, abilities: BuilderAbilities, target: ImageReference, chosen: PlatformSet) -> Requests:
+    """The one call of a builder that leaves its image in the engine."""
+    if len(chosen) > 1 and not abilities.native_multi:
+        reason = f"{builder} builds one platform at a time, and nothing joins images in an engine"
+        raise TargetsError(reason, str(chosen), "", "use a registry or an OCI layout")
+    return ((chosen, target if abilities.pushes_final_tag else staging_reference(target)),)
 
 
 def plan_findings(plan: PlannedBuild) -> tuple[Finding, ...]:
@@ -90,7 +121,7 @@ def plan_findings(plan: PlannedBuild) -> tuple[Finding, ...]:
     if foreign:
         names = ", ".join(map(str, foreign))
         findings.append(Finding.of("emulated-build", f"{names} will be built under emulation, which is slow", plan.image))
-    if len(plan.platforms) > 1 and not plan.child_tags:
+    if len(plan.platforms) > 1 and not plan.child_tags and not plan.engine:
         message = "the single-platform images get no tags; a registry that removes untagged manifests would break the index"
         findings.append(Finding.of("untagged-children", message, plan.image))
     return tuple(findings)
@@ -107,7 +138,16 @@ def _default(abilities: BuilderAbilities, host: Platform, supported: PlatformSet
 def _native_reference(abilities: BuilderAbilities, target: ImageReference) -> ImageReference | None:
     if abilities.pushes_final_tag:
         return target
-    return None if abilities.push_by_digest else target.with_tag(f"{target.tag}{STAGING_SUFFIX}")
+    return None if abilities.push_by_digest else staging_reference(target)
+
+
+def staging_reference(target: ImageReference) -> ImageReference:
+    """The name of what is not verified yet: ``TAG_archkit-staging``.
+
+    Raises:
+        ReferenceSyntaxError: Longer than a tag may be.
+    """
+    return target.with_tag(f"{target.tag}{STAGING_SUFFIX}")
 
 
 def _child_reference(
