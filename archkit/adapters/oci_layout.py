@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from archkit.model.oci import RawManifest
     from archkit.model.platform_set import PlatformSet
-    from archkit.ports.registry import ImageStore
+    from archkit.ports.registry import ImageStore, KnowsSizes
 
 OCI_PREFIX = "oci:"
 _FULL_NAME = "io.containerd.image.name"
@@ -109,6 +109,11 @@ class OciLayout:
         """Whether the layout holds this blob; its repositories share them all."""
         as_reference(reference)
         return self._folder.size(Digest(digest)) is not None
+
+    def blob_size(self, reference: ImageReference | str, digest: Digest | str) -> int | None:
+        """Bytes of a blob; None when it is not there."""
+        as_reference(reference)
+        return self._folder.size(Digest(digest))
 
     def put_blob(self, reference: ImageReference | str, content: bytes | Iterator[bytes], *, digest: Digest | str, size: int) -> None:
         """Store a blob of ``size`` bytes; nothing is written when it is there already."""
@@ -311,3 +316,4 @@ def read_layout_name(text: str) -> tuple[Path, ImageReference] | None:
 
 if TYPE_CHECKING:
     _conforms: type[ImageStore] = OciLayout
+    _knows_sizes: type[KnowsSizes] = OciLayout

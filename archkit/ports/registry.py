@@ -86,6 +86,15 @@ class SignsIn(Protocol):
 
 
 @runtime_checkable
+class KnowsSizes(Protocol):
+    """A store that says how long a blob is without reading it."""
+
+    def blob_size(self, reference: ImageReference | str, digest: Digest | str) -> int | None:
+        """Bytes; None when it is not there."""
+        ...
+
+
+@runtime_checkable
 class Retrying(Protocol):
     """A store that says how long it may be waited for."""
 

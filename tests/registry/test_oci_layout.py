@@ -61,6 +61,12 @@ def test_images_come_back_as_they_went_in(layout: OciLayout) -> None:
     assert layout.head(f"{APP}@{child.digest}") == child.__class__(child.media_type, child.digest, child.size)
 
 
+def test_the_size_of_a_blob_is_told(layout: OciLayout) -> None:
+    assert layout.blob_size(APP, DIGEST) is None
+    layout.put_blob(APP, CONTENT, digest=DIGEST, size=len(CONTENT))
+    assert layout.blob_size(APP, DIGEST) == len(CONTENT)
+
+
 def test_the_folder_is_a_layout_of_the_image_specification(layout: OciLayout) -> None:
     image = ImageFactory(layout).push(f"{APP}:1", "linux/amd64")
     assert json.loads((layout.path / "oci-layout").read_text()) == {"imageLayoutVersion": "1.0.0"}

@@ -7,6 +7,7 @@ import hashlib
 import json
 from typing import TYPE_CHECKING
 
+import attrs
 import pytest
 
 from archkit import Descriptor, Digest, ImageReference, Limits, PlatformSet, RawManifest, RegistryClient, RegistryError
@@ -310,6 +311,25 @@ def test_tags_are_sorted_and_none_where_there_is_no_repository(archkit_images: I
     for tag in ("b", "a", "1.10", "1.9"):
         archkit_images.push(f"team/app:{tag}", "linux/amd64")
     assert list(client.tags(ImageReference.parse(app))) == ["1.10", "1.9", "a", "b"]
+
+
+def test_the_size_of_a_blob_is_told_without_reading_it(archkit_registry: EmbeddedRegistry, client: RegistryClient, app: str) -> None:
+    client.put_blob(app, b"content", digest=Digest.of(b"content"), size=7)
+    archkit_registry.log.clear()
+    assert client.blob_size(app, Digest.of(b"content")) == 7
+    assert client.blob_size(app, Digest.of(b"other")) is None
+    assert asked(archkit_registry) == ["HEAD blob 200", "HEAD blob 404"]
+    archkit_registry.on("HEAD", kind="blob").tamper(lambda answer: attrs.evolve(answer, headers={**answer.headers, "Content-Length": "?"}))
+    with pytest.raises(RegistryError):
+        client.blob_size(app, Digest.of(b"content"))
+
+
+def test_who_may_not_look_for_a_blob_may_still_store_it(archkit_registry: EmbeddedRegistry, client: RegistryClient, app: str) -> None:
+    archkit_registry.on("HEAD", kind="blob").answer(403)
+    client.put_blob(app, b"content", digest=Digest.of(b"content"), size=7)
+    assert client.blob(app, Digest.of(b"content")) == b"content"
+    with pytest.raises(RegistryError, match="HTTP 403"):
+        client.has_blob(app, Digest.of(b"content"))
 
 
 def test_every_page_of_tags_is_read(

@@ -1,6 +1,6 @@
 """Registries, over the OCI distribution API.
 
-``client`` asks and stores; ``answers`` reads what a registry says, errors included; ``endpoints`` knows where a registry
+``client`` asks and stores, ``blobs`` does so with blobs; ``answers`` reads what a registry says, errors included; ``endpoints`` knows where a registry
 is; ``limits`` how much is read. ``signin`` signs requests: ``challenges`` reads how a registry wants that, ``tokens`` what
 a token server answers, ``credentials`` and ``auth_files`` what was left on this machine to sign in with. HTTP itself is ``archkit.adapters.http``.
 """

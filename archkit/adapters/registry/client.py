@@ -5,22 +5,22 @@ from __future__ import annotations
 import random
 import time
 from typing import TYPE_CHECKING
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 
-from archkit.adapters.content import as_reference, check, checked, find_platforms, read_manifest
+from archkit.adapters.content import as_reference, find_platforms, read_manifest
 from archkit.adapters.http import UrllibHttpClient
-from archkit.adapters.registry.answers import closing_url, described, next_page, session_url, tag_page, unknown_digests
-from archkit.adapters.registry.challenges import Scope
+from archkit.adapters.registry.answers import described, next_page, tag_page, unknown_digests
+from archkit.adapters.registry.blobs import RegistryBlobs
 from archkit.adapters.registry.credentials import DockerCredentials
 from archkit.adapters.registry.limits import Limits
 from archkit.adapters.registry.recent import Recent
-from archkit.adapters.registry.requests import READ, RegistryRequests
+from archkit.adapters.registry.requests import RegistryRequests
 from archkit.adapters.registry.signin import SignIn
 from archkit.adapters.tls import Tls
 from archkit.errors import RegistryError
 from archkit.model.oci import READABLE_TYPES, Descriptor, Index
 from archkit.model.reference import Digest
-from archkit.ports.http import HttpRequest, HttpResponse, Retries, TransportError
+from archkit.ports.http import HttpRequest, HttpResponse, Retries
 
 if TYPE_CHECKING:
     import os
@@ -34,14 +34,12 @@ if TYPE_CHECKING:
     from archkit.model.reference import ImageReference
     from archkit.ports.credentials import Credentials
     from archkit.ports.http import HttpClient
-    from archkit.ports.registry import ImageStore, ListsReferrers, Retrying, SignsIn
+    from archkit.ports.registry import ImageStore, KnowsSizes, ListsReferrers, Retrying, SignsIn
 
 _ACCEPT = {"Accept": ", ".join(READABLE_TYPES)}  # a registry answers 404 for an index when its type is not listed
 _TAGS_PER_PAGE = 1000  # ECR refuses more
 _STORED = frozenset({200, 201, 202})
-_NOT_MOUNTED = frozenset({400, 401, 403, 404, 405})
 _NOT_DELETED = frozenset({400, 404, 405})
-_RESTART = frozenset({404, 500, 502, 503, 504})  # of an upload: the session is gone, or its end is not known
 _DEFAULT_RETRIES = Retries()
 _DEFAULT_LIMITS = Limits()
 _DEFAULT_CREDENTIALS = DockerCredentials()
@@ -103,6 +101,7 @@ class RegistryClient:
             frozenset([plain_http] if isinstance(plain_http, str) else plain_http),
             frozenset([https] if isinstance(https, str) else https),
         )
+        self._blobs = RegistryBlobs(self._requests, limits, retries, self._recent)
 
     def __enter__(self) -> Self:
         return self
@@ -219,145 +218,44 @@ class RegistryClient:
 
     def blob(self, reference: ImageReference | str, digest: Digest | str, *, limit: int | None = None) -> bytes:
         """A whole blob, digest verified, of at most ``limit`` bytes (None: ``limits.config``). One request."""
-        ref, digest = as_reference(reference), Digest(digest)
-        name = f"{ref.name}@{digest}"
-        response = self._requests.send("GET", ref, f"blobs/{digest}", limit=self._limits.config if limit is None else limit, name=name)
-        if response.status != 200:
-            raise self._requests.refused(name, ref, response)
-        check(response.body, digest, None, name=name)
-        return response.body
+        return self._blobs.read(as_reference(reference), Digest(digest), limit)
 
     def stream_blob(self, reference: ImageReference | str, digest: Digest | str) -> Iterator[bytes]:
         """A blob in pieces, in flat memory; the last piece comes only when the digest is right. One request."""
-        ref, digest = as_reference(reference), Digest(digest)
-        name = f"{ref.name}@{digest}"
-        streamed = self._requests.stream(ref, f"blobs/{digest}", name)
-        if streamed.head.status != 200:
-            raise self._requests.refused(name, ref, streamed.head)
-        return checked(self._pieces(streamed.pieces, name, ref), digest, None, name=name, limit=self._limits.blob)
-
-    def _pieces(self, pieces: Iterator[bytes], name: str, ref: ImageReference) -> Iterator[bytes]:
-        try:
-            yield from pieces
-        except TransportError as error:
-            raise self._requests.unreachable(name, ref, error) from error
+        return self._blobs.stream(as_reference(reference), Digest(digest))
 
     def has_blob(self, reference: ImageReference | str, digest: Digest | str) -> bool:
         """Whether the repository holds this blob. One request."""
-        ref, digest = as_reference(reference), Digest(digest)
-        name = f"{ref.name}@{digest}"
-        response = self._requests.send("HEAD", ref, f"blobs/{digest}", limit=0, name=name)
-        if response.status not in {200, 404}:
-            raise self._requests.refused(name, ref, response)
-        return response.status == 200
+        return self._blobs.find(as_reference(reference), Digest(digest)) is not None
 
-    def _seems_to_have(self, ref: ImageReference, digest: Digest) -> bool:
-        """Whether a blob need not be sent: Artifactory and GHCR forbid to look for what is not there."""
-        try:
-            return self.has_blob(ref, digest)
-        except RegistryError as error:
-            if error.status == 403:
-                return False
-            raise
+    def blob_size(self, reference: ImageReference | str, digest: Digest | str) -> int | None:
+        """Bytes of a blob, which is not read; None when it is not there. One request.
+
+        Raises:
+            RegistryError: Also where the registry does not say the size.
+        """
+        ref, digest = as_reference(reference), Digest(digest)
+        head = self._blobs.find(ref, digest)
+        if head is None:
+            return None
+        length = head.headers.get("content-length", "")
+        if not length.isdigit():
+            raise RegistryError(f"{ref.name}@{digest}", "the registry does not say how long the blob is", head.status)
+        return int(length)
 
     def put_blob(self, reference: ImageReference | str, content: bytes | Iterator[bytes], *, digest: Digest | str, size: int) -> None:
         """Store a blob of ``size`` bytes; one request when the repository has it already, else three.
 
         An upload that breaks off is begun again where ``content`` is bytes; an iterator is sent once.
         """
-        ref, digest = as_reference(reference), Digest(digest)
-        name = f"{ref.name}@{digest}"
-        if isinstance(content, bytes):
-            check(content, digest, size, name=name)
-        if self._seems_to_have(ref, digest):
-            return
-        last = RegistryError(name, "the upload did not end")
-        for _ in range(self.retries.attempts if isinstance(content, bytes) else 1):
-            try:
-                response = self._upload(ref, content, digest, size, name)
-            except TransportError as error:
-                last = self._requests.unreachable(name, ref, error)
-                last.__cause__ = error
-            else:
-                if response.status in {200, 201, 204}:
-                    self._check_stored(response, digest, name)
-                    self._recent.add(ref.name, digest)
-                    return
-                last = self._requests.refused(name, ref, response)
-                if response.status not in _RESTART:
-                    raise last
-            if self.has_blob(ref, digest):  # the blob arrived, only the answer did not
-                return
-        raise last
-
-    def _upload(self, ref: ImageReference, content: bytes | Iterator[bytes], digest: Digest, size: int, name: str) -> HttpResponse:
-        """One upload session: opened, filled and closed, or cancelled. The answer of the last request."""
-        # A session that nobody fills expires, so opening one may be repeated.
-        opened = self._requests.send("POST", ref, "blobs/uploads/", headers={"Content-Length": "0"}, body=b"", repeatable=True, name=name)
-        if opened.status != 202:
-            raise self._requests.refused(name, ref, opened)
-        session = session_url(opened)
-        if session is None:
-            raise RegistryError(name, "the registry opened an upload without saying where", opened.status)
-        if urlsplit(session).scheme not in {"https", urlsplit(opened.url).scheme}:
-            raise RegistryError(name, "the registry wants the upload over a connection that is not secure", opened.status)
-        headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
-        body = content if isinstance(content, bytes) else checked(content, digest, size, name=name)
-        request = HttpRequest("PUT", closing_url(session, digest), headers, body, repeatable=False)
-        try:
-            return self._requests.send_to_session(session, request, ref, name)
-        except Exception:
-            self._cancel(session, ref)
-            raise
-
-    def _check_stored(self, response: HttpResponse, digest: Digest, name: str) -> None:
-        stored = response.headers.get("docker-content-digest", digest)
-        if stored != digest:
-            raise RegistryError(name, f"the registry says that it stored {stored}", response.status)
-
-    def _cancel(self, session: str | None, ref: ImageReference) -> None:
-        """End an upload session without a blob, if the registry lets itself be told; it expires otherwise."""
-        if session is None:
-            return
-        try:
-            self._requests.send_to_session(session, HttpRequest("DELETE", session, repeatable=False), ref, str(ref), method="PUT")
-        except (TransportError, RegistryError):
-            return
+        self._blobs.store(as_reference(reference), content, Digest(digest), size)
 
     def mount_blob(self, reference: ImageReference | str, digest: Digest | str, source: ImageReference | str) -> bool:
         """Make a blob of another repository of the same registry appear here without moving it; False when refused.
 
         One request (two when the registry opens an upload instead, which is cancelled); none across registries.
         """
-        ref, there, digest = as_reference(reference), as_reference(source), Digest(digest)
-        if ref.registry != there.registry:
-            return False
-        name = f"{ref.name}@{digest}"
-        query = urlencode({"mount": str(digest), "from": there.repository})
-        try:
-            response = self._requests.send(
-                "POST",
-                ref,
-                f"blobs/uploads/?{query}",
-                headers={"Content-Length": "0"},
-                body=b"",
-                repeatable=True,
-                name=name,
-                also=[Scope(there.repository, READ)],
-            )
-        except RegistryError as error:
-            if error.status in _NOT_MOUNTED:  # the token server does not let us read the source
-                return False
-            raise
-        if response.status == 201:
-            self._recent.add(ref.name, digest)
-            return True
-        if response.status == 202:
-            self._cancel(session_url(response), ref)
-            return False
-        if response.status in _NOT_MOUNTED:
-            return False
-        raise self._requests.refused(name, ref, response)
+        return self._blobs.mount(as_reference(reference), Digest(digest), as_reference(source))
 
     # ---- tags ---------------------------------------------------------------------------------------------------
 
@@ -418,3 +316,4 @@ if TYPE_CHECKING:
     _signs_in: type[SignsIn] = RegistryClient
     _retrying: type[Retrying] = RegistryClient
     _lists_referrers: type[ListsReferrers] = RegistryClient
+    _knows_sizes: type[KnowsSizes] = RegistryClient
