@@ -11,13 +11,12 @@ from archkit.model.build import BuiltImage
 from archkit.model.platform_set import PlatformSet
 from archkit.model.reference import ImageReference
 from archkit.planning.affinity import Note
+from archkit.planning.names import KO
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from archkit.model.platform import Platform
-
-KO = "ko://"
 
 
 def parse_image(text: str) -> ImageReference | None:

@@ -12,6 +12,8 @@ from archkit.model.reference import ImageReference
 if TYPE_CHECKING:
     from archkit.model.build import Sink
 
+KO = "ko://"
+"""What stands before a Go import path where manifests for ko name an image."""
 _NOT_ALPHANUMERIC = re.compile(r"[^A-Za-z0-9]+")
 
 
@@ -25,16 +27,21 @@ def final_reference(image: str, sink: Sink, tag: str) -> ImageReference:
     >>> str(final_reference("gcr.io/k8s/app", RegistrySink("127.0.0.1:5000/dev"), "1"))
     '127.0.0.1:5000/dev/gcr_io_k8s_app:1'
 
+    A ``ko://`` name is a Go import path: its host is no registry, and capital letters become small ones.
+
     Raises:
         ReferenceSyntaxError: The name, the tag or ``default_repo`` is not in the grammar.
         BuildError: The name has a tag or digest of its own; or the image would go to a registry that nobody named.
     """
+    written, image = image, image.removeprefix(KO).lower() if image.startswith(KO) else image
     named = ImageReference.parse(image)
     if named.tag is not None or named.digest is not None:
-        raise BuildError(image, "an artifact's image is a name without tag and digest", "", "give the tag as `tag`")
+        raise BuildError(written, "an artifact's image is a name without tag and digest", "", "give the tag as `tag`")
     if not isinstance(sink, RegistrySink):
         return named.with_tag(tag)
     if sink.default_repo is None:
+        if written is not image:
+            raise BuildError(written, "an import path says what is built and not where it goes", "", "give a default_repo")
         if not writes_registry(image):
             remedy = f"name the registry, as in HOST/{image}, or give a default_repo"
             raise BuildError(image, "the name has no registry and there is no default_repo; it would go to Docker Hub", "", remedy)

@@ -19,6 +19,8 @@ from archkit.planning.names import final_reference, writes_registry
         pytest.param("ghcr.io/shop/web", "ghcr.io/shop/", "ghcr.io/shop/web:1", id="a slash at the end"),
         pytest.param("ghcr.io/shop/web", None, "ghcr.io/shop/web:1", id="a full name"),
         pytest.param("docker.io/team/web", None, "docker.io/team/web:1", id="Docker Hub when it is written out"),
+        pytest.param("ko://github.com/Team/app/cmd/web", "ghcr.io/shop", "ghcr.io/shop/github_com_team_app_cmd_web:1", id="ko's names"),
+        pytest.param("ko://shop/cmd/web", "ghcr.io/shop", "ghcr.io/shop/shop/cmd/web:1", id="ko's names without host"),
     ],
 )
 def test_final_reference(image: str, default_repo: str | None, expected: str) -> None:
@@ -35,6 +37,7 @@ def test_a_layout_needs_no_registry() -> None:
         pytest.param("web", None, "1", BuildError, ["web", "Docker Hub", "default_repo"], id="a name without registry"),
         pytest.param("team/web", None, "1", BuildError, ["team/web"], id="a path without registry"),
         pytest.param("web:2", "ghcr.io/x", "1", BuildError, ["web:2", "tag"], id="a name with a tag"),
+        pytest.param("ko://github.com/a/b", None, "1", BuildError, ["ko://github.com/a/b", "default_repo"], id="ko's names go nowhere"),
         pytest.param("Web", "ghcr.io/x", "1", ReferenceSyntaxError, ["Web", "lower case"], id="capital letters"),
         pytest.param("web", "team", "1", ReferenceSyntaxError, ["team", "registry host"], id="a default_repo without host"),
         pytest.param("web", "ghcr.io/x", "a b", ReferenceSyntaxError, ["a b"], id="not a tag"),
