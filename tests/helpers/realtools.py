@@ -33,6 +33,8 @@ BUILDX = "v0.38.2"
 BUILDKIT = "v0.34.2"
 BUILDKIT_FLAGS = f"-X github.com/moby/buildkit/version.Version={BUILDKIT}"
 GGCR_REGISTRY = "v0.22.1"
+CONFORMANCE = "v0.0.0-20260831232431-97274622c111"
+"""The suite of the OCI distribution specification; it has no release newer than 1.1.1, which tests less."""
 DOCKER_CLI = "v28.5.2+incompatible"
 KUBERNETES = "v1.36.3"
 KUBERNETES_PROGRAMS = ("kubectl", "kube-apiserver", "kube-scheduler", "kube-controller-manager")
@@ -76,6 +78,7 @@ PARTS: dict[str, tuple[str, Recipe]] = {
     "oras": (ORAS, install(f"oras.land/oras/cmd/oras@{ORAS}")),
     SKOPEO: ("any", unpacked("skopeo", "usr/bin/skopeo")),
     "registry": (GGCR_REGISTRY, install(f"github.com/google/go-containerregistry/cmd/registry@{GGCR_REGISTRY}")),
+    "conformance": (CONFORMANCE, install(f"github.com/opencontainers/distribution-spec/conformance@{CONFORMANCE}")),
     "docker": (DOCKER_CLI, docker_client(DOCKER_CLI)),
     "buildx": (
         BUILDX,

@@ -112,6 +112,12 @@ def ko() -> Path:
 
 
 @pytest.fixture(scope="session")
+def conformance() -> Path:
+    """The conformance suite of the OCI distribution specification."""
+    return require("conformance")
+
+
+@pytest.fixture(scope="session")
 def docker() -> Path:
     """A docker client, 23 or later; there may be no engine behind it."""
     return require("docker")
