@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import re
+import secrets
 from typing import TYPE_CHECKING
 
-from archkit.errors import ArchkitError
+import attrs
+
+from archkit.errors import ArchkitError, RegistryError
 from archkit.model.build import BuiltImage
 from archkit.model.finding import Finding
 from archkit.model.platform_set import PlatformSet
+from archkit.model.reference import Digest, ImageReference
 from archkit.planning.strategy import child_tag
 from archkit.stitching import IndexStitcher
 
@@ -16,20 +21,102 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from archkit.model.build import PlannedBuild
-    from archkit.model.oci import Descriptor
+    from archkit.model.oci import Descriptor, RawManifest
     from archkit.model.platform import Platform
-    from archkit.model.reference import ImageReference
     from archkit.ports.registry import ImageStore
     from archkit.readback import Pushed, PushedImage
 
 
-def publish(store: ImageStore, planned: PlannedBuild, pushed: Sequence[Pushed]) -> tuple[BuiltImage, list[Finding]]:
+_IMMUTABLE = re.compile(r"immutab|cannot be overwritten|TAG_INVALID|tag .*already exists|tag is locked", re.IGNORECASE)
+"""How registries say that a tag may not be written again (ECR, Artifact Registry, Harbor, Quay, ACR)."""
+
+
+@attrs.define
+class Staging:
+    """The tag that a native builder pushes, ``TAG_archkit-staging``, in one run."""
+
+    reference: ImageReference | None
+    """None: the builder pushes no such tag."""
+    before: Digest | None = None
+    """What it named when the run began: left behind by a run that was killed, or of one that goes on beside this one."""
+    extra: bool = False
+    """Whether it is this run's own, because the usual one may not be written again."""
+
+    @classmethod
+    def look(cls, store: ImageStore, planned: PlannedBuild) -> Staging:
+        """The staging tag of a plan as it stands before anything is built.
+
+        Raises:
+            RegistryError: The store cannot be reached.
+        """
+        if not planned.abilities.native_multi or planned.abilities.pushes_final_tag:
+            return cls(None)
+        reference = planned.requests[0][1]
+        return cls(reference, None if reference is None else _digest_under(store, reference))
+
+    def step_aside(self, store: ImageStore, error: BaseException) -> bool:
+        """Take a tag of this run's own, should a push have failed because the usual one may not be written again.
+
+        Args:
+            store: Where it stands.
+            error: Why the push failed, with its causes.
+
+        Returns:
+            Whether :attr:`reference` is another one now, so that the push is worth another try.
+        """
+        if self.reference is None or self.before is None or self.extra or not _IMMUTABLE.search(_texts_of(error)):
+            return False
+        if _digest_under(store, self.reference) != self.before:
+            return False
+        self.reference = self.reference.with_tag(f"{self.reference.tag}-{secrets.token_hex(4)}")
+        self.before, self.extra = None, True
+        return True
+
+    def remove(self, store: ImageStore, image: str, own: Digest) -> list[Finding]:
+        """Remove it, unless another run has written it since: that run will.
+
+        Args:
+            store: Where it stands.
+            image: The artifact, for the finding.
+            own: What this run pushed under it.
+
+        Returns:
+            ``staging-tag-left`` where it cannot be removed.
+        """
+        if self.reference is None or _digest_under(store, self.reference) != own:
+            return []
+        try:
+            removed = store.delete_tag(self.reference)
+        except RegistryError as error:
+            if error.status is None:
+                raise
+            removed = False  # whoever may push need not be allowed to delete
+        if removed:
+            return []
+        message = f"the registry cannot delete by tag; {self.reference} is left behind"
+        advice = "remove it by hand, or let the registry's own rules do that" if self.extra else "the next build overwrites it"
+        return [Finding.of("staging-tag-left", message, image, advice)]
+
+    def abandon(self, store: ImageStore) -> None:
+        """Remove what this run may have pushed under it before it failed. Nothing is raised.
+
+        What stood there before and still does is not this run's; the next run that comes to its end removes it.
+        """
+        with contextlib.suppress(ArchkitError):
+            if self.reference is not None and _digest_under(store, self.reference) not in {None, self.before}:
+                store.delete_tag(self.reference)
+
+
+def publish(store: ImageStore, planned: PlannedBuild, pushed: Sequence[Pushed], staging: Staging) -> tuple[BuiltImage, list[Finding]]:
     """Write the final tag: the same bytes for one call of the builder, an index of the parts for several.
+
+    The staging tag goes first: some registries drop the manifest with its tag, and with that every other tag of it.
 
     Args:
         store: Where the parts are.
         planned: The plan that they were built by.
         pushed: What each call of the builder pushed, in the plan's order, verified.
+        staging: The tag that a native builder pushed.
 
     Raises:
         RegistryError: The store refused.
@@ -41,23 +128,41 @@ def publish(store: ImageStore, planned: PlannedBuild, pushed: Sequence[Pushed]) 
         for platform in planned.platforms:
             child = whole.find(platform)
             if child is not None and child.raw.digest != whole.raw.digest:
-                store.put_manifest(child_tag(planned.target, platform), child.raw)
-    descriptor = whole.raw.descriptor
+                _put(store, child_tag(planned.target, platform), child.raw)
+    descriptor, findings = whole.raw.descriptor, staging.remove(store, planned.image, whole.raw.digest)
     if not planned.abilities.pushes_final_tag:
-        descriptor = store.put_manifest(planned.target, whole.raw)
-    return _built(planned, descriptor, {one.platform: one for one in whole.images}), _remove_staging_tag(store, planned, whole)
+        descriptor = _put(store, planned.target, whole.raw)
+    return _built(planned, descriptor, {one.platform: one for one in whole.images}), findings
 
 
-def abandon(store: ImageStore, planned: PlannedBuild) -> None:
-    """Remove what a build that did not come to its end may have left: its staging tag.
+def _put(store: ImageStore, reference: ImageReference, raw: RawManifest) -> Descriptor:
+    """Write a tag; a tag that may not be written again and names these very bytes already is as it should be."""
+    try:
+        return store.put_manifest(reference, raw)
+    except RegistryError as error:
+        if error.status is None or _digest_under(store, reference) != raw.digest:
+            raise
+        return raw.descriptor
 
-    Per-platform tags stay: the next build overwrites them, and another index may name what they name. Nothing is
-    raised: the reason why the build ended is what the caller is to see.
-    """
-    staging = _staging_reference(planned)
-    if staging is not None:
-        with contextlib.suppress(ArchkitError):
-            store.delete_tag(staging)
+
+def _digest_under(store: ImageStore, reference: ImageReference) -> Digest | None:
+    """What a tag names; None where it is not there or may not be read."""
+    try:
+        found = store.head(reference)
+    except RegistryError as error:
+        if error.status is None:
+            raise
+        return None
+    return None if found is None else found.digest
+
+
+def _texts_of(error: BaseException | None) -> str:
+    """What an error and its causes say, with what their tools printed."""
+    texts: list[str] = []
+    while error is not None:
+        texts += [str(error), getattr(error, "log", ""), getattr(error, "stderr", "")]
+        error = error.__cause__
+    return "\n".join(texts)
 
 
 def _stitched(store: ImageStore, planned: PlannedBuild, pushed: Sequence[Pushed]) -> BuiltImage:
@@ -79,20 +184,3 @@ def _built(planned: PlannedBuild, descriptor: Descriptor, images: dict[Platform,
     reference = planned.target.with_digest(descriptor.digest).familiar
     children = {platform: image.descriptor for platform, image in images.items()}
     return BuiltImage(planned.image, reference, PlatformSet(children), children=children, descriptor=descriptor)
-
-
-def _remove_staging_tag(store: ImageStore, planned: PlannedBuild, whole: Pushed) -> list[Finding]:
-    staging = _staging_reference(planned)
-    if staging is None:
-        return []
-    if not store.delete_tag(staging):
-        message = f"the registry cannot delete by tag; {staging} is left behind"
-        return [Finding.of("staging-tag-left", message, planned.image, "the next build overwrites it")]
-    if store.head(planned.target) is None:  # some registries drop the manifest with its tag
-        store.put_manifest(planned.target, whole.raw)
-    return []
-
-
-def _staging_reference(planned: PlannedBuild) -> ImageReference | None:
-    """The tag that a native builder had to push; a per-platform tag is none: it is overwritten, never deleted."""
-    return planned.requests[0][1] if planned.abilities.native_multi and not planned.abilities.pushes_final_tag else None

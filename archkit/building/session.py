@@ -33,19 +33,19 @@ from archkit.model.engine import EngineImage
 from archkit.model.finding import Finding
 from archkit.model.platform import Platform
 from archkit.model.platform_set import PlatformSet
+from archkit.model.reference import ImageReference
 from archkit.planning.names import final_reference
 from archkit.planning.strategy import can_hold_index, plan_build, plan_findings
 from archkit.planning.tool_output import tool_failure
 from archkit.ports.builder import Artifact, Builder, ExplainsMismatch, Preflight
 from archkit.ports.registry import ImageStore
 from archkit.ports.runner import Runner
-from archkit.publishing import abandon, publish
+from archkit.publishing import Staging, publish
 from archkit.readback import Pushed, read_back, verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
-    from archkit.model.reference import ImageReference
     from archkit.planning.targets import Targets
     from archkit.ports.engine import Engine
 
@@ -76,6 +76,8 @@ class BuildSession:
     """For an ``EngineSink``; ``store`` is a layout then, for what is built as one and loaded."""
     _folders: int = 0
     _able: dict[int, BuilderAbilities] = attrs.field(factory=dict[int, BuilderAbilities])
+    _staging: dict[ImageReference, Staging] = attrs.field(factory=dict)
+    """By final name: what is looked at and removed of staging tags."""
     _lock: threading.Lock = attrs.field(factory=threading.Lock)
 
     @classmethod
@@ -190,13 +192,14 @@ class BuildSession:
             self.stop.set()
             for planned in plan.builds:
                 if self.engine is None:
-                    abandon(self.store, planned)
+                    self._staging.get(planned.target, Staging(None)).abandon(self.store)
                 else:
                     self.engine.abandon(planned)
             raise
 
     def _run(self, plan: BuildPlan, artifacts: Sequence[Artifact]) -> BuildResult:
         before = [self._platforms_under(planned.target) for planned in plan.builds]
+        self._staging = {planned.target: Staging.look(self.store, planned) for planned in plan.builds}
         calls = [self._build(planned, artifact) for planned, artifact in zip(plan.builds, artifacts, strict=True)]
         self._check_cancelled("the final tags were not moved")
         findings = list(plan.findings)
@@ -216,7 +219,8 @@ class BuildSession:
     def _publish(self, planned: PlannedBuild, made: Sequence[Pushed | EngineImage]) -> tuple[BuiltImage, list[Finding]]:
         if self.engine is not None and isinstance(made[0], EngineImage):
             return self.engine.publish(planned, made[0]), []
-        image, findings = publish(self.store, planned, [pushed for pushed in made if isinstance(pushed, Pushed)])
+        pushed = [one for one in made if isinstance(one, Pushed)]
+        image, findings = publish(self.store, planned, pushed, self._staging[planned.target])
         if self.engine is None:
             return image, findings
         return self.engine.publish(planned, self.engine.load(planned, self.store, image, self.folder)), findings
@@ -229,7 +233,7 @@ class BuildSession:
             BuildRequest(artifact, platforms, self._sink_of(planned), reference, repository=repository)
             for platforms, reference in planned.requests
         ]
-        if len(requests) == 1 or not planned.abilities.parallel:
+        if len(requests) == 1 or not (planned.abilities.parallel or planned.abilities.overlap):
             return [self._build_one(planned, artifact, request) for request in requests]
         with ThreadPoolExecutor(len(requests), "archkit-build") as pool:
             futures = [pool.submit(self._build_one, planned, artifact, request) for request in requests]
@@ -250,7 +254,7 @@ class BuildSession:
         platform = request.platform if len(request.platforms) == 1 else None
         self._check_cancelled(f"building {planned.image}")
         with self._step("build", planned.image, platform, f"{builder.name} builds {str(request.platforms).replace(',', ', ')}"):
-            delivered = self._call(artifact, str(platform or ""), lambda: builder.build(request, self._context()))
+            delivered, request = self._push(planned, artifact, request)
         self._check_cancelled(f"building {planned.image}")
         with self._step("verify", planned.image, platform, "reading back what was pushed"):
             if self.engine is not None and planned.engine == "built":
@@ -261,6 +265,20 @@ class BuildSession:
                     pushed, request.platforms, image=planned.image, builder=builder.name, store=self.store, repository=request.repository
                 )
         return _Call(pushed, tuple(findings))
+
+    def _push(self, planned: PlannedBuild, artifact: Artifact, request: BuildRequest) -> tuple[Delivered, BuildRequest]:
+        """Let the builder build and push; once more where the staging tag of an earlier run may not be written again."""
+        builder, staging = builder_of(artifact), self._staging[planned.target]
+        platform = request.platform if len(request.platforms) == 1 else None
+        try:
+            return self._call(artifact, str(platform or ""), lambda: builder.build(request, self._context())), request
+        except BuildError as error:
+            if self.engine is not None or not staging.step_aside(self.store, error):
+                raise
+        message = f"{request.reference} is there already and its registry writes no tag twice; the next try is {staging.reference}"
+        self.listener(Event("build", "progress", planned.image, platform, message))
+        again = attrs.evolve(request, reference=staging.reference)
+        return self._call(artifact, str(platform or ""), lambda: builder.build(again, self._context())), again
 
     def _found(self, engine: EnginePlace, request: BuildRequest, delivered: Delivered, builder: Builder) -> EngineImage:
         reference = request.reference or request.repository
