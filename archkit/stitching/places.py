@@ -85,6 +85,8 @@ class Places:
         self._recorded: type[RecordedStore] = RehearsedStore if dry_run else RecordedStore
         self.own: RecordedStore = self._recorded(store, None if isinstance(store, OciLayout) else self.ledger)
         """The stitcher's store."""
+        self.retries: Retries = store.retries if isinstance(store, Retrying) else Retries()
+        """How long the stitcher's store may be waited for."""
         self._layouts: dict[tuple[type[OciLayout], Path], RecordedStore] = {}
         self._lock = threading.Lock()
 

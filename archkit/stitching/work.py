@@ -245,7 +245,7 @@ class StitchWork:
         pairs = {(target.repository.name, origin.repository.name) for _, origin in images if target.can_mount(origin)}
         with self.lock:
             known = pairs <= self.brought
-        Copier(target, self.read, self.target.retries, self.parallel).bring(images, probably_there=known)
+        Copier(target, self.read, self.places.retries, self.parallel).bring(images, probably_there=known)
         if not self.dry_run:
             with self.lock:
                 self.brought |= pairs
