@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import posixpath
 import tarfile
@@ -118,6 +119,11 @@ class LayerEntry:
     """The first bytes of a file."""
 
 
+_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+_GZIP_WINDOW = 31
+"""For zlib: the largest window, with the header of gzip."""
+
+
 class LayerTooLarge(ValueError):
     """A layer beyond the limit, or in a compression that Python cannot read."""
 
@@ -130,7 +136,8 @@ def read_layer(chunks: Iterable[bytes], media_type: str, *, limit: int) -> dict[
 
     Args:
         chunks: The layer as it is stored.
-        media_type: Tells the compression.
+        media_type: Tells whether it can be read at all. Not the compression: engines mount a plain layer of a base and
+            name it gzip, and runtimes look at the first bytes too.
         limit: Most bytes that are unpacked.
 
     Raises:
@@ -139,7 +146,7 @@ def read_layer(chunks: Iterable[bytes], media_type: str, *, limit: int) -> dict[
     """
     if media_type.endswith(("zstd", "encrypted")):
         raise LayerTooLarge(f"layers of type {media_type} are not unpacked")
-    reader = _Unpacked(chunks, gzip=media_type.endswith("gzip"), limit=limit)
+    reader = _Unpacked(chunks, limit=limit)
     entries: dict[str, LayerEntry] = {}
     try:
         with tarfile.open(mode="r|", fileobj=cast("IO[bytes]", reader), bufsize=CHUNK) as tar:
@@ -165,9 +172,15 @@ def read_layer(chunks: Iterable[bytes], media_type: str, *, limit: int) -> dict[
 class _Unpacked:
     """A file-like of the uncompressed bytes, with a limit against layers that unpack to more than anyone needs."""
 
-    def __init__(self, chunks: Iterable[bytes], *, gzip: bool, limit: int) -> None:
+    def __init__(self, chunks: Iterable[bytes], *, limit: int) -> None:
         self._chunks = iter(chunks)
-        self._inflater = zlib.decompressobj(31) if gzip else None
+        first = b""
+        while len(first) < len(_ZSTD) and (chunk := next(self._chunks, None)) is not None:
+            first += chunk
+        if first.startswith(_ZSTD):
+            raise LayerTooLarge("layers in zstd are not unpacked")
+        self._chunks = itertools.chain([first], self._chunks)
+        self._inflater = zlib.decompressobj(_GZIP_WINDOW) if first.startswith(_GZIP) else None
         self._buffer, self._left = b"", limit
 
     def read(self, size: int = -1) -> bytes:
@@ -185,6 +198,10 @@ class _Unpacked:
     def _piece(self) -> bytes | None:
         if self._inflater is None:
             return next(self._chunks, None)
+        if self._inflater.eof:  # one stream may follow the other
+            rest = self._inflater.unused_data or next(self._chunks, None)
+            self._inflater = zlib.decompressobj(_GZIP_WINDOW)
+            return self._inflater.decompress(rest, CHUNK) if rest and rest.startswith(_GZIP[:1]) else None  # padding ends it
         if self._inflater.unconsumed_tail:
             return self._inflater.decompress(self._inflater.unconsumed_tail, CHUNK)
         chunk = next(self._chunks, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import shutil
@@ -187,3 +188,17 @@ def test_a_damaged_layer_is_an_error(content: bytes, media_type: str) -> None:
 def test_other_compressions_are_given_up() -> None:
     with pytest.raises(LayerTooLarge):
         read_layer([b""], OCI_LAYER + "+zstd", limit=1)
+
+
+@pytest.mark.parametrize("media_type", [OCI_LAYER, OCI_LAYER_GZIP])
+@pytest.mark.parametrize("compression", ["none", "gzip"])
+def test_the_compression_is_seen_in_the_bytes(compression: Any, media_type: str, tmp_path: Path) -> None:
+    file = layer(make(tmp_path / "in", a="1", b__c="2"), tmp_path / "layer", compression=compression)
+    assert {"a", "b", "b/c"} == {*read_layer(file.chunks(), media_type, limit=1 << 20)}
+
+
+def test_gzip_streams_may_follow_each_other(tmp_path: Path) -> None:
+    plain = b"".join(layer(make(tmp_path / "in", a="1", b__c="2"), tmp_path / "layer", compression="none").chunks())
+    content = b"".join(gzip.compress(plain[at : at + 700]) for at in range(0, len(plain), 700))
+    pieces = [content[at : at + 100] for at in range(0, len(content), 100)]
+    assert {"a", "b", "b/c"} == {*read_layer(pieces, OCI_LAYER_GZIP, limit=1 << 20)}
