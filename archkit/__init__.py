@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from archkit._version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from archkit.adapters.docker_engine import DockerEngine as DockerEngine
     from archkit.adapters.oci_layout import OciLayout as OciLayout
     from archkit.adapters.proxies import Proxies as Proxies
     from archkit.adapters.registry import DockerCredentials as DockerCredentials
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from archkit.adapters.registry import RegistryClient as RegistryClient
     from archkit.adapters.yaml.documents import ManifestLimits as ManifestLimits
     from archkit.builders.custom import CustomBuilder as CustomBuilder
+    from archkit.builders.docker import DockerBuilder as DockerBuilder
     from archkit.builders.files import FilesBuilder as FilesBuilder
     from archkit.builders.ko import KoBuilder as KoBuilder
     from archkit.building import build as build
@@ -72,6 +74,7 @@ if TYPE_CHECKING:
     from archkit.model.platform_set import PlatformSet as PlatformSet
     from archkit.model.reference import Digest as Digest
     from archkit.model.reference import ImageReference as ImageReference
+    from archkit.model.secret import Secret as Secret
     from archkit.pipeline import Pipeline as Pipeline
     from archkit.pipeline import PipelinePlan as PipelinePlan
     from archkit.planning.kinds import KindRule as KindRule
@@ -127,7 +130,9 @@ else:
         "Delivered": "archkit.model.build",
         "Descriptor": "archkit.model.oci",
         "Digest": "archkit.model.reference",
+        "DockerBuilder": "archkit.builders.docker",
         "DockerCredentials": "archkit.adapters.registry",
+        "DockerEngine": "archkit.adapters.docker_engine",
         "EmulationMissing": "archkit.errors",
         "Engine": "archkit.ports.engine",
         "EngineImage": "archkit.model.engine",
@@ -174,6 +179,7 @@ else:
         "RenderedObjects": "archkit.rendering",
         "Rendering": "archkit.rendering",
         "Retries": "archkit.ports.http",
+        "Secret": "archkit.model.secret",
         "Sink": "archkit.model.build",
         "Source": "archkit.stitching",
         "StaticCredentials": "archkit.ports.credentials",

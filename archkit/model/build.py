@@ -76,6 +76,8 @@ class BuilderAbilities:
     """It can push without any tag, so that archkit alone writes tags."""
     parallel: bool = attrs.field(default=False, kw_only=True)
     """Builds of several platforms may run at the same time."""
+    overlap: bool = attrs.field(default=False, kw_only=True)
+    """Called for several platforms at once, it builds one after the other and pushes each beside the next build."""
     emulated: frozenset[Platform] = attrs.field(default=frozenset(), kw_only=True)
     """Platforms whose build runs foreign code under emulation."""
     notes: tuple[str, ...] = attrs.field(default=(), kw_only=True)

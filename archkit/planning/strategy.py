@@ -102,7 +102,9 @@ def _calls(builder: str, abilities: BuilderAbilities, target: ImageReference, ch
     )
     if len(chosen) == 1:
         return requests, f"{builder} is called once"
-    order = "at the same time" if abilities.parallel else "one after the other"
+    order = "one after the other, each pushed beside the next build" if abilities.overlap else "one after the other"
+    if abilities.parallel:
+        order = "at the same time"
     return requests, f"{builder} builds one platform at a time ({order}); archkit stitches them under {target.tag}"
 
 
