@@ -337,7 +337,7 @@ def test_without_go(archkit_registry: EmbeddedRegistry, archkit_process: FakeRun
     ("found", "stderr", "programs", "names"),
     [
         pytest.param("", "no Go files in /x\n", "a/cmd/b\n\na/cmd/c\n", ["no Go files in /x", "a/cmd/b, a/cmd/c"], id="no package"),
-        pytest.param("", "go: go.mod file not found\n", None, ["go.mod file not found", "Go module"], id="no module"),
+        pytest.param("", "boom\n", None, ["boom", "Go module"], id="nothing can be listed"),
         pytest.param("a/lib\nlib\n/x\n", "", "\n", ["a/lib", "library", "package lib", "no program"], id="a library"),
         pytest.param("a/b\nmain\n/x\na/c\nmain\n/y\n", "", "a/b\na/c\n", ["several packages", "a/b, a/c"], id="several"),
     ],

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 _QUESTION_TIMEOUT = 120.0
 """Seconds for a question to Go or ko; ``go list`` may download modules."""
 _INSTALL_KO = "install it, for example with `go install github.com/google/ko@latest`, or give its path as KoBuilder(program=…)"
+_NO_MODULE = "give the folder of a Go module as the artifact's context"
 _INSTALL_GO = "ko compiles with Go: install Go and put it on PATH"
 
 
@@ -248,7 +249,8 @@ class KoBuilder:
             said = self._go(context, settings, folder, "list", "-find", "-f", shape, main)
         except CommandError as error:
             reason = f"Go finds no program {main} in {folder}: {' '.join(error.stderr.split())}"
-            raise BuildError(image, reason, "", self._programs(context, settings, folder)) from error
+            outside = "go.mod file not found" in error.stderr
+            raise BuildError(image, reason, "", _NO_MODULE if outside else self._programs(context, settings, folder)) from error
         import_path, _, rest = said.strip().partition("\n")
         kind, _, directory = rest.partition("\n")
         if "\n" in directory:
@@ -264,7 +266,7 @@ class KoBuilder:
         try:
             found = self._go(context, settings, folder, "list", "-find", "-e", "-f", shape, "./...").split()
         except CommandError:
-            return "give the folder of a Go module as the artifact's context"
+            return _NO_MODULE
         return f"name one with KoBuilder(main=…): {', '.join(found[:10])}" if found else "there is no program (package main) in the folder"
 
     def _check_flags(self, image: str, theirs: Sequence[str], file: str) -> None:

@@ -1,0 +1,6 @@
+//go:build bright
+
+package colours
+
+// Names of them.
+const Names = "red"
