@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 import attrs
 
 from archkit.adapters.process import ProcessRunner, unwinding
-from archkit.adapters.workdir import workdir
+from archkit.adapters.workdir import records_of, workdir
 from archkit.building.context import CallContext, OneAtATime, Stop
 from archkit.building.engine import EnginePlace
 from archkit.errors import ArchkitError, BuildError, CancelledError, PlatformNotDelivered, RegistryError
@@ -104,7 +104,15 @@ class BuildSession:
             folder = stack.enter_context(workdir())
             store = registry if registry is not None and isinstance(sink, RegistrySink) else stack.enter_context(_opened(sink, folder))
             place = _engine_place(engine) if isinstance(sink, EngineSink) else None
-            yield cls(sink, store, runner or ProcessRunner(), folder, Stop(cancel), OneAtATime(on_event or ignore), place)
+            yield cls(
+                sink,
+                store,
+                runner or ProcessRunner(records=records_of(folder)),
+                folder,
+                Stop(cancel),
+                OneAtATime(on_event or ignore),
+                place,
+            )
 
     @property
     def holds_index(self) -> bool:

@@ -324,7 +324,7 @@ def test_after_a_timeout_no_child_is_left(streamed: bool, tmp_path: Path) -> Non
 
 
 def test_a_program_is_asked_before_it_is_killed(tmp_path: Path) -> None:
-    code = "import signal, sys, time\ndef end(*_):\n print('cleaned up', flush=True)\n sys.exit(0)\nsignal.signal(signal.SIGTERM, end)\nprint('ready', flush=True)\ntime.sleep(300)"
+    code = "import os, signal, time\ndef end(*_):\n os.write(1, b'cleaned up')\n os._exit(0)\nsignal.signal(signal.SIGTERM, end)\nprint('ready', flush=True)\ntime.sleep(300)"
     cancel, lines = threading.Event(), list[str]()
 
     def look(_: str, line: str) -> None:

@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Literal
 
 from archkit.adapters.process.lines import LastLines, LineCutter
 from archkit.adapters.process.signals import HeldSignals
-from archkit.adapters.process.tree import ProcessTree
+from archkit.adapters.process.tree import ProcessTree, record
 from archkit.errors import CancelledError, CommandError, CommandTimeoutError, ToolNotFoundError
 from archkit.model.secret import Secret, SecretBytes
 from archkit.planning.masking import Masker
@@ -62,10 +62,12 @@ class ProcessRunner:
 
     Args:
         grace: Seconds between asking a program to end (SIGTERM) and ending it (SIGKILL).
+        records: A folder in which the programs that run are written down, so that somebody else can end them should
+            this process be killed.
     """
 
-    def __init__(self, *, grace: float = 5.0) -> None:
-        self._grace = grace
+    def __init__(self, *, grace: float = 5.0, records: Path | None = None) -> None:
+        self._grace, self._records = grace, records
 
     def run(
         self,
@@ -101,8 +103,13 @@ class ProcessRunner:
                 )
             except (OSError, ValueError) as error:
                 raise CommandError(shown, 127, f"cannot be started: {masker(_why(error, cwd))}") from None
+            written = record(self._records, process.pid) if self._records is not None else None
             running = _Running(process, held, limit, masker, on_line)
-            stop = running.follow(stdin, time.monotonic() + timeout, cancel, self._grace)
+            try:
+                stop = running.follow(stdin, time.monotonic() + timeout, cancel, self._grace)
+            finally:
+                if written is not None:
+                    written.unlink(missing_ok=True)
         kept = {stream: output[-_ERROR_TEXT:].decode("utf-8", "replace") for stream, output in running.kept().items()}
         messages, printed = masker(kept["stderr"]), masker(kept["stdout"])
         status = process.returncode
@@ -156,7 +163,7 @@ class _Running:
     def __init__(
         self, process: subprocess.Popen[bytes], held: HeldSignals, limit: int, masker: Masker, on_line: LineListener | None
     ) -> None:
-        self._process, self._held, self._tree = process, held, ProcessTree(process)
+        self._process, self._held, self._tree = process, held, ProcessTree(process.pid, process)
         self._pieces: queue.Queue[tuple[Stream, bytes]] = queue.Queue(_WAITING_PIECES)
         self._closed = threading.Event()
         self._open: set[Stream] = {"stdout", "stderr"}

@@ -26,6 +26,7 @@ class ProcessFacts:
     pid: int
     started: int
     parent: int = attrs.field(eq=False)
+    group: int = attrs.field(eq=False)
     session: int = attrs.field(eq=False)
     state: str = attrs.field(eq=False)
 
@@ -41,7 +42,7 @@ def _facts(pid: int) -> ProcessFacts | None:
     except OSError:
         return None
     fields = text.rpartition(")")[2].split()  # its name stands in brackets and may hold anything
-    return ProcessFacts(pid, int(fields[19]), int(fields[1]), int(fields[3]), fields[0])
+    return ProcessFacts(pid, int(fields[19]), int(fields[1]), int(fields[2]), int(fields[3]), fields[0])
 
 
 def _all() -> Iterator[ProcessFacts]:
@@ -62,17 +63,17 @@ class ProcessTree:
     The program must not be waited for before :meth:`signal` was last called: until then its number is its own.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        self._process = process
+    def __init__(self, pid: int, process: subprocess.Popen[bytes] | None = None) -> None:
+        self._pid, self._process = pid, process
         self._known: set[ProcessFacts] = set()
 
     def ended(self) -> bool:
         """Whether the program itself has ended; it is not waited for."""
+        if self._process is None or self._process.returncode is not None:
+            return True
         if sys.platform == "linux":
-            if self._process.returncode is not None:
-                return True
             try:
-                return os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+                return os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
             except ChildProcessError:  # this process ignores SIGCHLD: the kernel waits for its children
                 return True
         return self._process.poll() is not None
@@ -90,19 +91,21 @@ class ProcessTree:
     def kill(self, *, only_group: bool = False) -> None:
         """End all of it; ``only_group``: not what made a session of its own."""
         if sys.platform == "win32":
-            self._process.kill()
+            if self._process is not None:
+                self._process.kill()
         else:
             self._signal(signal.SIGKILL, only_group=only_group)
 
     def _signal(self, number: int, *, only_group: bool = False) -> None:
         if sys.platform == "win32":
-            self._process.terminate()
+            if self._process is not None:
+                self._process.terminate()
             return
         members = self._members() if HAS_PROC and not only_group else set[ProcessFacts]()
         with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, number)
+            os.killpg(self._pid, number)
         for one in members:
-            if one.pid != self._process.pid and _facts(one.pid) == one:
+            if one.group != self._pid and _facts(one.pid) == one:
                 with suppress(ProcessLookupError, PermissionError):
                     os.kill(one.pid, number)
 
@@ -110,13 +113,45 @@ class ProcessTree:
         """Whoever belongs to it now, and whoever was seen to belong to it and still runs."""
         everyone = list(_all())
         present = set(everyone)
-        pids = {self._process.pid, *(one.pid for one in self._known & present)}
+        pids = {self._pid, *(one.pid for one in self._known & present)}
         members: set[ProcessFacts] = set()
         grew = True
         while grew:
-            more = {one for one in everyone if one.pid in pids or one.parent in pids or one.session == self._process.pid}
+            more = {one for one in everyone if one.pid in pids or one.parent in pids or one.session == self._pid}
             grew = more != members
             members = more
             pids |= {one.pid for one in members}
         self._known = members
         return members
+
+
+# ---- those of a process that was killed --------------------------------------------------------------------------
+
+
+def record(folder: Path, pid: int) -> Path | None:
+    """Write down that a program runs, for whoever cleans up should this process be killed; the file, where there is one."""
+    found = _facts(pid) if HAS_PROC else None
+    if found is None:
+        return None
+    path = folder / str(pid)
+    try:
+        path.write_text(f"{found.pid} {found.started}\n", encoding="ascii")
+    except OSError:
+        return None
+    return path
+
+
+def end_recorded(folder: Path) -> None:
+    """End the programs that are written down in a folder and still run, with all that comes from them.
+
+    Only a folder of this user's own that nobody else can write to counts: else somebody could name any program.
+    """
+    with suppress(OSError):
+        state = folder.stat()
+        if not HAS_PROC or state.st_uid != os.geteuid() or state.st_mode & 0o077:
+            return
+        for path in folder.iterdir():
+            pid, _, started = path.read_text(encoding="ascii").strip().partition(" ")
+            found = _facts(int(pid)) if pid.isdecimal() else None
+            if found is not None and str(found.started) == started:
+                ProcessTree(found.pid).kill()
