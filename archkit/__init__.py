@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from archkit.errors import ClusterError as ClusterError
     from archkit.errors import CommandError as CommandError
     from archkit.errors import CommandTimeoutError as CommandTimeoutError
+    from archkit.errors import ContentError as ContentError
+    from archkit.errors import DefectiveImageError as DefectiveImageError
     from archkit.errors import EmulationMissing as EmulationMissing
     from archkit.errors import FindingsError as FindingsError
     from archkit.errors import ManifestSyntaxError as ManifestSyntaxError
@@ -49,6 +51,13 @@ if TYPE_CHECKING:
     from archkit.errors import ToolTooOldError as ToolTooOldError
     from archkit.events import Event as Event
     from archkit.events import Listener as Listener
+    from archkit.imagery import ImageDetails as ImageDetails
+    from archkit.imagery import ImageEntry as ImageEntry
+    from archkit.imagery import TagRemoval as TagRemoval
+    from archkit.imagery import Verification as Verification
+    from archkit.imagery import inspect as inspect
+    from archkit.imagery import remove_tags as remove_tags
+    from archkit.imagery import verify as verify
     from archkit.inspection import ClusterInspector as ClusterInspector
     from archkit.model.build import BuilderAbilities as BuilderAbilities
     from archkit.model.build import BuildPlan as BuildPlan
@@ -125,8 +134,10 @@ else:
         "ClusterInspector": "archkit.inspection",
         "CommandError": "archkit.errors",
         "CommandTimeoutError": "archkit.errors",
+        "ContentError": "archkit.errors",
         "Credentials": "archkit.ports.credentials",
         "CustomBuilder": "archkit.builders.custom",
+        "DefectiveImageError": "archkit.errors",
         "Delivered": "archkit.model.build",
         "Descriptor": "archkit.model.oci",
         "Digest": "archkit.model.reference",
@@ -142,6 +153,8 @@ else:
         "FilesBuilder": "archkit.builders.files",
         "Finding": "archkit.model.finding",
         "FindingsError": "archkit.errors",
+        "ImageDetails": "archkit.imagery",
+        "ImageEntry": "archkit.imagery",
         "ImageReference": "archkit.model.reference",
         "ImageStore": "archkit.ports.registry",
         "IndexStitcher": "archkit.stitching",
@@ -187,13 +200,18 @@ else:
         "StitchRequest": "archkit.stitching",
         "StitchedIndex": "archkit.stitching",
         "TagMovedError": "archkit.errors",
+        "TagRemoval": "archkit.imagery",
         "Taint": "archkit.model.node",
         "Targets": "archkit.planning.targets",
         "TargetsError": "archkit.errors",
         "ToolNotFoundError": "archkit.errors",
         "ToolTooOldError": "archkit.errors",
+        "Verification": "archkit.imagery",
         "build": "archkit.building",
+        "inspect": "archkit.imagery",
+        "remove_tags": "archkit.imagery",
         "resolve_targets": "archkit.planning.targets",
+        "verify": "archkit.imagery",
     }
 
     def __getattr__(name: str) -> object:

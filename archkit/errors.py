@@ -166,6 +166,20 @@ class RegistryError(ArchkitError, OSError):
         return self.remedy
 
 
+class ContentError(RegistryError):
+    """What a registry or an OCI layout holds is not what its digest, size or type promises."""
+
+
+class DefectiveImageError(RegistryError):
+    """An image is not whole, or not what it says it is; every defect is named."""
+
+    defects: Sequence[ReportedFinding] = ()
+
+    def problem(self) -> str:
+        lines = "".join(f"\n  {defect}" for defect in self.defects)
+        return f"{super().problem()}{':' if lines else ''}{lines}"
+
+
 class BuildError(ArchkitError, RuntimeError):
     """A build was refused before it started, or failed."""
 
@@ -307,12 +321,16 @@ class TagMovedError(StitchError):
 if TYPE_CHECKING:
 
     class ReportedFinding(Protocol):
-        """What :class:`FindingsError` needs to know of a finding."""
+        """What a finding says, be it of which class it is."""
 
         @property
         def code(self) -> str: ...
         @property
         def severity(self) -> str: ...
+        @property
+        def where(self) -> str: ...
+        @property
+        def message(self) -> str: ...
 
 
 class FindingsError(ArchkitError, ValueError):

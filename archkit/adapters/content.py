@@ -6,7 +6,7 @@ import base64
 import binascii
 from typing import TYPE_CHECKING, Protocol
 
-from archkit.errors import RegistryError
+from archkit.errors import ContentError, RegistryError
 from archkit.model.oci import DOCKER_CONFIG, OCI_CONFIG, DocumentError, ImageManifest, parse_config
 from archkit.model.platform_set import PlatformSet
 from archkit.model.reference import Digest, ImageReference
@@ -32,7 +32,7 @@ def as_reference(reference: ImageReference | str) -> ImageReference:
 
 
 def check(content: bytes, digest: Digest, size: int | None, *, name: str) -> None:
-    """Raises ``RegistryError`` about ``name`` unless these bytes are what was promised; ``size`` None: any number."""
+    """Raises ``ContentError`` about ``name`` unless these bytes are what was promised; ``size`` None: any number."""
     for _ in checked((content,), digest, size, name=name):
         pass
 
@@ -48,7 +48,7 @@ def checked(pieces: Iterable[bytes], digest: Digest, size: int | None, *, name: 
         limit: How many bytes it may have; None: no limit.
 
     Raises:
-        RegistryError: It is too short, too long, or of another digest.
+        ContentError: It is too short, too long, or of another digest.
     """
     import hashlib  # loads OpenSSL: only when bytes are hashed
 
@@ -58,17 +58,17 @@ def checked(pieces: Iterable[bytes], digest: Digest, size: int | None, *, name: 
     for piece in pieces:
         count += len(piece)
         if size is not None and count > size:
-            raise RegistryError(name, f"there are more than the expected {size} bytes")
+            raise ContentError(name, f"there are more than the expected {size} bytes")
         if limit is not None and count > limit:
-            raise RegistryError(name, f"there are more bytes than the limit of {limit}", remedy="raise the limit if that is right")
+            raise ContentError(name, f"there are more bytes than the limit of {limit}", remedy="raise the limit if that is right")
         hasher.update(piece)
         if held is not None:
             yield held
         held = piece
     if size is not None and count < size:
-        raise RegistryError(name, f"there are only {count} of {size} bytes")
+        raise ContentError(name, f"there are only {count} of {size} bytes")
     if hasher.hexdigest() != digest.hex:
-        raise RegistryError(name, f"the content has the digest {digest.algorithm}:{hasher.hexdigest()}, expected was {digest}")
+        raise ContentError(name, f"the content has the digest {digest.algorithm}:{hasher.hexdigest()}, expected was {digest}")
     if held is not None:
         yield held
 
@@ -77,7 +77,7 @@ def read_manifest(content: bytes, media_type: str, *, digest: Digest | None, nam
     """The manifest in these bytes, checked against its digest and the type that the store gave.
 
     Raises:
-        RegistryError: Another digest, or no manifest that archkit reads.
+        ContentError: Another digest, or no manifest that archkit reads.
     """
     from archkit.model.oci import RawManifest, parse_manifest
 
@@ -86,7 +86,7 @@ def read_manifest(content: bytes, media_type: str, *, digest: Digest | None, nam
     try:
         return RawManifest(parse_manifest(content, media_type).media_type, content)
     except DocumentError as error:
-        raise RegistryError(name, f"no manifest that archkit can read: {error}") from error
+        raise ContentError(name, f"no manifest that archkit can read: {error}") from error
 
 
 def read_config(store: ImageReader, reference: ImageReference, manifest: ImageManifest) -> ImageConfig | None:
@@ -95,7 +95,7 @@ def read_config(store: ImageReader, reference: ImageReference, manifest: ImageMa
     One read, or none where the manifest holds the configuration itself.
 
     Raises:
-        RegistryError: It is not there, has another digest, or is no image configuration.
+        RegistryError: It is not there; a ``ContentError`` when it has another digest or is no image configuration.
     """
     config = manifest.config
     if config.media_type not in _IMAGE_CONFIGS:
@@ -105,7 +105,7 @@ def read_config(store: ImageReader, reference: ImageReference, manifest: ImageMa
     try:
         return parse_config(store.blob(reference, config.digest) if content is None else content)
     except DocumentError as error:
-        raise RegistryError(name, str(error)) from error
+        raise ContentError(name, str(error)) from error
 
 
 def _embedded(descriptor: Descriptor, name: str) -> bytes | None:
@@ -114,7 +114,7 @@ def _embedded(descriptor: Descriptor, name: str) -> bytes | None:
     try:
         content = base64.b64decode(descriptor.data, validate=True)
     except binascii.Error as error:
-        raise RegistryError(name, f"the data in its descriptor is not base64: {error}") from error
+        raise ContentError(name, f"the data in its descriptor is not base64: {error}") from error
     check(content, descriptor.digest, descriptor.size, name=name)
     return content
 

@@ -18,6 +18,18 @@ SEVERITIES: dict[str, Severity] = {
     **dict.fromkeys(("no-common-platform", "no-node-for-pod", "platform-conflict", "pod-os-conflict"), "error"),
     **dict.fromkeys(
         (
+            "manifest-missing",
+            "blob-missing",
+            "content-wrong",
+            "size-wrong",
+            "platform-untrue",
+            "program-untrue",
+            "attestation-without-image",
+        ),
+        "error",
+    ),
+    **dict.fromkeys(
+        (
             "image-platforms-unknown",
             "requested-dropped",
             "requested-not-in-cluster",
@@ -37,6 +49,7 @@ SEVERITIES: dict[str, Severity] = {
             "shared-by-alias",
             "emulated-build",
             "entrypoint-32-bit",
+            "platform-twice",
             "platforms-lost",
             "staging-tag-left",
         ),

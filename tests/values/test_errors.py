@@ -51,6 +51,14 @@ CASES: list[tuple[str, tuple[Any, ...], type[Exception], str]] = [
         "registry, x.io/web:1: unknown (HTTP 404); push it first",
     ),
     ("RegistryError", ("x.io/web:1", "no answer"), OSError, "registry, x.io/web:1: no answer"),
+    ("ContentError", ("x.io/web:1", "it is too long"), OSError, "registry, x.io/web:1: it is too long"),
+    ("DefectiveImageError", ("x.io/web:1", "the image has no defect"), OSError, "registry, x.io/web:1: the image has no defect"),
+    (
+        "DefectiveImageError",
+        ("x.io/web:1", "the image has 1 defect", None, (), "", (), (FINDING,)),
+        OSError,
+        "registry, x.io/web:1: the image has 1 defect:\n  error: pod.yaml:3 Pod/web: web has linux/amd64, sidecar linux/arm64 [no-common-platform]",
+    ),
     ("BuildError", ("web", "no context", "linux/arm64", "name it"), RuntimeError, "cannot build web for linux/arm64: no context; name it"),
     ("BuildError", ("web", "no context"), RuntimeError, "cannot build web: no context"),
     (
