@@ -29,7 +29,6 @@ from archkit.model.build import (
     RegistrySink,
     Sink,
 )
-from archkit.model.engine import EngineImage
 from archkit.model.finding import Finding
 from archkit.model.platform import Platform
 from archkit.model.platform_set import PlatformSet
@@ -58,7 +57,8 @@ _LAYOUT = "layout"
 class _Call:
     """What one call of a builder made."""
 
-    pushed: Pushed | EngineImage
+    pushed: Pushed | PlatformSet
+    """What was read back; of an image in an engine its platforms."""
     findings: tuple[Finding, ...]
 
 
@@ -103,16 +103,9 @@ class BuildSession:
             stack.enter_context(unwinding())  # first in, last out: SIGTERM ends the process when all else is cleaned up
             folder = stack.enter_context(workdir())
             store = registry if registry is not None and isinstance(sink, RegistrySink) else stack.enter_context(_opened(sink, folder))
-            place = _engine_place(engine) if isinstance(sink, EngineSink) else None
-            yield cls(
-                sink,
-                store,
-                runner or ProcessRunner(records=records_of(folder)),
-                folder,
-                Stop(cancel),
-                OneAtATime(on_event or ignore),
-                place,
-            )
+            starter, stop = runner or ProcessRunner(records=records_of(folder)), Stop(cancel)
+            place = EnginePlace.open(engine, starter, stop) if isinstance(sink, EngineSink) else None
+            yield cls(sink, store, starter, folder, stop, OneAtATime(on_event or ignore), place)
 
     @property
     def holds_index(self) -> bool:
@@ -224,8 +217,8 @@ class BuildSession:
                 findings.append(Finding.of("platforms-lost", f"{planned.target} had {names} before, the new image has not", planned.image))
         return BuildResult(images, findings=tuple(dict.fromkeys(findings)))
 
-    def _publish(self, planned: PlannedBuild, made: Sequence[Pushed | EngineImage]) -> tuple[BuiltImage, list[Finding]]:
-        if self.engine is not None and isinstance(made[0], EngineImage):
+    def _publish(self, planned: PlannedBuild, made: Sequence[Pushed | PlatformSet]) -> tuple[BuiltImage, list[Finding]]:
+        if self.engine is not None and isinstance(made[0], PlatformSet):
             return self.engine.publish(planned, made[0]), []
         pushed = [one for one in made if isinstance(one, Pushed)]
         image, findings = publish(self.store, planned, pushed, self._staging[planned.target])
@@ -288,10 +281,10 @@ class BuildSession:
         again = attrs.evolve(request, reference=staging.reference)
         return self._call(artifact, str(platform or ""), lambda: builder.build(again, self._context())), again
 
-    def _found(self, engine: EnginePlace, request: BuildRequest, delivered: Delivered, builder: Builder) -> EngineImage:
+    def _found(self, engine: EnginePlace, request: BuildRequest, delivered: Delivered, builder: Builder) -> PlatformSet:
         reference = request.reference or request.repository
-        there = engine.engine.find(reference)
-        with _explained(builder, request, delivered, there.platforms if there else PlatformSet()):
+        there = engine.platforms(reference, request.artifact.image)
+        with _explained(builder, request, delivered, there or PlatformSet()):
             return engine.check(there, reference, request.platforms, image=request.artifact.image, builder=builder.name)
 
     def _sink_of(self, planned: PlannedBuild) -> Sink:
@@ -323,8 +316,7 @@ class BuildSession:
     def _platforms_under(self, target: ImageReference) -> PlatformSet | None:
         """What the final tag holds now; None where there is nothing or it may not be read."""
         if self.engine is not None:
-            there = self.engine.engine.find(target)
-            return there.platforms if there else None
+            return self.engine.platforms(target, target.familiar)
         try:
             return self.store.platforms(target)
         except RegistryError as error:
@@ -402,14 +394,3 @@ def _opened(sink: Sink, folder: Path) -> Generator[ImageStore, None, None]:
         from archkit.adapters.oci_layout import OciLayout
 
         yield OciLayout(sink.path if isinstance(sink, LayoutSink) else folder / _LAYOUT)
-
-
-def _engine_place(engine: Engine | None) -> EnginePlace:
-    if engine is None:
-        raise BuildError("the artifacts", "images are for a local engine and none is given", "", "give build(engine=…)")
-    try:
-        return EnginePlace(engine, engine.info())
-    except BuildError:
-        raise
-    except ArchkitError as error:
-        raise tool_failure(error, "the artifacts", builder="the local engine") from error

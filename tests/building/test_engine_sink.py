@@ -114,9 +114,11 @@ def test_several_platforms_are_refused_before_the_build(tmp_path: Path) -> None:
         run(FakeEngine(), Artifact("web", tmp_path, builder=builder), BOTH)
 
 
-def test_no_engine_is_told(hello: Callable[..., Artifact]) -> None:
-    with pytest.raises(BuildError, match="images are for a local engine and none is given"):
+def test_without_an_engine_dockers_is_asked(hello: Callable[..., Artifact], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(BuildToolError, match="the local engine needs docker, which is not installed or not on PATH; install") as caught:
         run(None, hello(), "linux/arm64")
+    assert caught.value.kind == "tool-missing"
 
 
 def test_an_engine_that_cannot_be_asked_is_told(hello: Callable[..., Artifact]) -> None:

@@ -31,7 +31,7 @@ time.sleep(300 if os.path.exists("slow") else 0)
 
 COMMAND = """
 artifact = Artifact("web", ".", builder=CustomBuilder([sys.executable, "push.py"], staged=True, per_platform={per_platform},
-    parallel=True, timeout=6 if HURRY else 600))
+    parallel=True, timeout=2.5 if HURRY else 600))
 """
 FILES = """
 Path("src").mkdir(exist_ok=True)
@@ -96,7 +96,7 @@ def test_after_sigkill_the_next_run_removes_what_is_left(registry: EmbeddedRegis
 def test_files(how: How, native: bool, registry: EmbeddedRegistry, tmp_path: Path) -> None:
     """The registry takes its time, so that the build is in the middle of its uploads."""
     before = registry.resolve("web:latest")
-    rule = registry.on("*", kind="upload").wait(0.7).optional()
+    rule = registry.on("*", kind="upload").wait(0.3).optional()
     build = Interruption(tmp_path, FILES.format(native=native), registry.host)
     outcome = build.run(how, "build started")
     assert_ended(outcome, how)

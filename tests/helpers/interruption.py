@@ -140,7 +140,7 @@ class Interruption:
         finally:
             process.kill()
             process.wait()
-        until = time.monotonic() + 3
+        until = time.monotonic() + (0.2 if how == "SIGKILL" else 3)
         while (left := mentioning(self.mark)) and time.monotonic() < until:
             time.sleep(0.05)  # killed orphans are collected by init
         reader.join(timeout=10)

@@ -15,7 +15,6 @@ from archkit import (
     BuildResult,
     Cluster,
     ClusterInspector,
-    EngineSink,
     FilesBuilder,
     LayoutSink,
     Mode,
@@ -192,7 +191,6 @@ def test_images_can_go_into_a_layout(tmp_path: Path, hello: Artifact) -> None:
     [
         pytest.param({"tag": None, "default_repo": "ghcr.io/x"}, BuildError, ["hello", "tag"], id="no tag"),
         pytest.param({"requested": "linux/amd64,linux/arm64"}, BuildError, ["hello", "default_repo"], id="nowhere to push"),
-        pytest.param({"sink": EngineSink(), "requested": "linux/amd64,linux/arm64"}, BuildError, ["local engine"], id="no engine"),
         pytest.param(
             {"default_repo": "ghcr.io/x", "requested": "linux/s390x"}, TargetsError, ["linux/s390x", "linux/amd64"], id="not supported"
         ),
