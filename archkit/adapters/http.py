@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _PIECE = 256 * 1024
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS = 5
+_WITH_CONTENT = frozenset({200, 206})
 _FOR_ONE_HOST = frozenset({"authorization", "cookie", "proxy-authorization"})
 _NO_PIECES: tuple[bytes, ...] = ()
 _T = TypeVar("_T")
@@ -96,7 +97,7 @@ class UrllibHttpClient:
 
         def once() -> StreamedResponse:
             answer, url = self._follow(request)
-            if answer.status >= 300:
+            if answer.status not in _WITH_CONTENT:
                 return StreamedResponse(
                     _head(answer, url, _body(request, answer, error_limit, error_limit, self._timeout)), iter(_NO_PIECES)
                 )
@@ -145,7 +146,7 @@ class UrllibHttpClient:
         source = None if body is None or (isinstance(body, bytes) and len(body) <= _PIECE) else _Source(body)
         try:
             with _translated(self._timeout):
-                return manager.request(
+                answer = manager.request(
                     request.method,
                     request.url,
                     body=request.body if source is None else source,
@@ -156,10 +157,14 @@ class UrllibHttpClient:
                     decode_content=False,
                     timeout=urllib3.Timeout(connect=self._timeout, read=self._timeout),
                 )
+            if not answer.headers:  # http.client takes a head that breaks off for a whole one
+                answer.close()
+                raise TransportError("the answer broke off in its head")  # noqa: TRY301 - joins what broke off elsewhere
         except TransportError:
             if source is not None and source.error is not None:  # the body's own failure, which urllib3 takes for the connection's
                 raise source.error from None
             raise
+        return answer
 
     def _manager(self, url: str) -> urllib3.PoolManager:
         """The connections that requests to this URL share."""

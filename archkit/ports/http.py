@@ -83,7 +83,7 @@ class StreamedResponse:
 
     head: HttpResponse
     pieces: Iterator[bytes] = attrs.field(eq=False)
-    """Empty unless the status is below 300; raises ``TransportError`` when the body breaks off."""
+    """Empty unless the status is 200 or 206; raises ``TransportError`` when the body breaks off."""
 
 
 @attrs.frozen(kw_only=True)

@@ -161,6 +161,11 @@ class Faults:
                     return fault
         return None
 
+    def clear(self) -> None:
+        """Forget every rule."""
+        with self._lock:
+            self._rules = [Fault("*", needed=False) for _ in self._rules]  # rules that are completed later keep their place
+
     def take_unmet(self) -> tuple[Fault, ...]:
         """Rules that waited for requests that did not come; they are not reported twice."""
         with self._lock:
