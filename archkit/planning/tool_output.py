@@ -202,7 +202,9 @@ def tool_failure(error: ArchkitError, image: str, *, builder: str, platform: str
     found = diagnose(error.stderr, error.stdout)
     tool = error.command[0] if error.command else builder
     if found is None:
-        return BuildToolError(image, f"{builder} failed: {error.problem()}", platform, "", "failed", log)
+        told = next((line for line in reversed(error.stderr.splitlines()) if line.startswith("ERROR: ")), "")  # advice may follow it
+        reason = f"{tool} ended with status {error.status}: {_short(told)}" if told else error.problem()
+        return BuildToolError(image, f"{builder} failed: {reason}", platform, "", "failed", log)
     reason = f"{builder} failed: {tool} ended with status {error.status}: {found.line}"
     if found.kind == "emulation-missing":
         return EmulationMissing(image, reason, platform, emulation_advice([platform] if platform else []), found.kind, log)

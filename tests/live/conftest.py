@@ -10,12 +10,15 @@ import os
 import shutil
 from typing import TYPE_CHECKING, NoReturn
 
+import distribution_registry
+import engine as engines
 import maven_tools
 import pytest
 import realtools
 import toolbox
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -115,6 +118,39 @@ def ko() -> Path:
 def conformance() -> Path:
     """The conformance suite of the OCI distribution specification."""
     return require("conformance")
+
+
+@pytest.fixture(scope="session")
+def engine(docker: Path, qemu_aarch64: Path) -> Iterator[engines.Engine]:
+    """A dockerd of our own, on a machine that runs arm64 programs; `engine.run(reference, platform)` runs an image."""
+    if os.geteuid() != 0:
+        unable("an engine of one's own makes containers: run this test as root")
+    programs = {name: require(name) for name in realtools.ENGINE}
+    with engines.arm64_emulated(qemu_aarch64), engines.running(programs, docker) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def busybox_bases(docker_registry: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A docker-registry with real bases of Debian's busybox: `base:1` for amd64 and arm64, `base:amd64` for amd64 alone."""
+    from archkit import Artifact, FilesBuilder, RegistrySink, build
+
+    folder = tmp_path_factory.mktemp("bases")
+    (folder / "empty").mkdir()
+    files: dict[str, Path] = {}
+    for cpu in realtools.BUSYBOX_CPUS:
+        root = files[f"linux/{cpu}"] = folder / cpu
+        for name in ("bin", "etc", "tmp"):
+            (root / name).mkdir(parents=True)
+        shutil.copy(require(f"busybox-{cpu}"), root / "bin" / "busybox")
+        for name in "cat cp echo env ls mkdir rm sh sleep test uname".split():  # noqa: SIM905 - reads as the list it is
+            (root / "bin" / name).symlink_to("busybox")
+        (root / "etc" / "passwd").write_text("root:x:0:0:root:/:/bin/sh\n")
+    with distribution_registry.running(docker_registry, tmp_path_factory.mktemp("registry")) as host:
+        for tag, targets in (("1", ",".join(files)), ("amd64", "linux/amd64")):
+            base = Artifact("base", folder / "empty", builder=FilesBuilder(files=files, entrypoint=["/bin/sh"], env={"PATH": "/bin"}))
+            build(base, targets=targets, sink=RegistrySink(host), tag=tag, child_tags=False)
+        yield host
 
 
 @pytest.fixture(scope="session")

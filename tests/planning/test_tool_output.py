@@ -134,3 +134,9 @@ def test_a_very_long_line_is_cut() -> None:
     found = diagnose("x" * 10_000 + " no space left on device")
     assert found is not None
     assert len(found.line) < 600
+
+
+def test_the_line_that_says_error_counts_not_the_advice_behind_it() -> None:
+    error = CommandError(("docker", "buildx"), 1, "#1 DONE\nERROR: Cache export is not supported\nLearn more at https://example.com\n")
+    told = tool_failure(error, "app", builder="docker")
+    assert str(told) == "cannot build app: docker failed: docker ended with status 1: ERROR: Cache export is not supported"
