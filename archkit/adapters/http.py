@@ -162,7 +162,7 @@ class UrllibHttpClient:
                 raise TransportError("the answer broke off in its head")  # noqa: TRY301 - joins what broke off elsewhere
         except TransportError:
             if source is not None and source.error is not None:  # the body's own failure, which urllib3 takes for the connection's
-                raise source.error from None
+                raise source.error from source.error.__cause__
             raise
         return answer
 

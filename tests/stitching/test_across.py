@@ -206,3 +206,61 @@ def test_whenever_the_connection_is_cut_the_tag_is_whole_and_the_next_run_finish
             made = IndexStitcher(client).stitch(target, parts)
         assert registry.resolve("app:1") == made.digest
         assert_whole(registry, "app:1")
+
+
+def test_a_source_that_breaks_off_is_read_again(archkit_registry: EmbeddedRegistry, other: EmbeddedRegistry) -> None:
+    parts = push_two(other)
+    document = other.manifest(parts[0]).document()
+    assert not isinstance(document, Index)
+    other.on("GET", kind="blob", reference=document.layers[0].digest).truncate(100).times(2)
+    with RegistryClient(retries=Retries(attempts=3, first_wait=0.001)) as client:
+        IndexStitcher(client).stitch(f"{archkit_registry.host}/app:1", parts)
+    assert_whole(archkit_registry, "app:1")
+
+
+@pytest.mark.parametrize("status", [500, 503])
+def test_an_upload_that_fails_is_sent_again(archkit_registry: EmbeddedRegistry, other: EmbeddedRegistry, status: int) -> None:
+    parts = push_two(other)
+    archkit_registry.on("PUT", kind="upload").answer(status).times(2)
+    with RegistryClient(retries=Retries(attempts=3, first_wait=0.001)) as client:
+        IndexStitcher(client).stitch(f"{archkit_registry.host}/app:1", parts)
+    assert_whole(archkit_registry, "app:1")
+
+
+def test_a_registry_that_takes_no_upload_is_not_asked_again(archkit_registry: EmbeddedRegistry, other: EmbeddedRegistry) -> None:
+    parts = push_two(other)[:1]
+    archkit_registry.on("PUT", kind="upload").answer(413, body="too large")
+    with RegistryClient() as client, pytest.raises(RegistryError, match="too large"):
+        IndexStitcher(client).stitch(f"{archkit_registry.host}/app:1", parts)
+    assert len(archkit_registry.log.where(method="PUT", kind="upload")) <= 2  # one for each blob
+    assert archkit_registry.tags("app") == []
+
+
+def test_an_image_that_the_registry_does_not_take_is_an_error(archkit_registry: EmbeddedRegistry) -> None:
+    images, stitcher = ImageFactory(archkit_registry), IndexStitcher(archkit_registry.client())
+    first = stitcher.stitch(f"{archkit_registry.host}/app:1", [images.push("part:1", "linux/amd64").reference])
+    second = images.push("part:2", "linux/arm64")
+    archkit_registry.on("PUT", kind="manifest", reference=second.digest).answer(403)
+    with pytest.raises(RegistryError) as caught:
+        stitcher.stitch(f"{archkit_registry.host}/app:1", [second.reference])
+    assert caught.value.status == 403
+    assert archkit_registry.resolve("app:1") == first.digest
+
+
+def test_indexes_inside_each_other_have_an_end_when_they_are_copied(archkit_registry: EmbeddedRegistry, other: EmbeddedRegistry) -> None:
+    with RegistryClient() as client:
+        stitcher = IndexStitcher(client)
+        source = stitcher.stitch(f"{other.host}/app:n", [ImageFactory(other).push("app:0", list(TWO))])
+        for number in range(4):
+            source = stitcher.stitch(f"{other.host}/app:n{number}", [source], flatten=False, annotations={"n": str(number)})
+        with pytest.raises(RegistryError, match="more than 4 indexes stand inside each other"):
+            stitcher.stitch(f"{archkit_registry.host}/app:1", [source], flatten=False)
+    assert archkit_registry.tags("app") == []
+
+
+def test_images_of_many_layers_are_moved_by_few_at_a_time(archkit_registry: EmbeddedRegistry, other: EmbeddedRegistry) -> None:
+    parts = [ImageFactory(other).push(f"part:{number}", "linux/amd64", labels={"n": str(number)}).reference for number in range(12)]
+    with RegistryClient() as client:
+        IndexStitcher(client).stitch(f"{archkit_registry.host}/app:1", parts, duplicates="keep-order")
+    assert len({exchange.connection for registry in (archkit_registry, other) for exchange in registry.log}) <= 8
+    assert len(archkit_registry.log.where(method="PUT", kind="upload")) == 13  # each configuration, and the one layer once

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import pytest
 
 from archkit import AnnotatedSource, IndexStitcher, RegistryError, Source, StitchError
-from archkit.model.oci import ATTESTATION, ATTESTED, DOCKER_LIST, OCI_INDEX
+from archkit.model.oci import ATTESTATION, ATTESTED, DOCKER_LIST, OCI_INDEX, OCI_MANIFEST, Index
+from archkit.planning.index import encode_index
 
 if TYPE_CHECKING:
     from archkit.testing import EmbeddedRegistry, ImageFactory
@@ -134,3 +137,45 @@ def test_belief_needs_platforms(archkit_registry: EmbeddedRegistry, stitcher: In
     with pytest.raises(StitchError, match="verify=False believes the platforms that it is told; give sources="):
         stitcher.stitch(app, ["x:1"], verify=False)
     assert not archkit_registry.log
+
+
+# ---- entries that are odd ---------------------------------------------------------------------------------------
+
+
+def test_all_platforms_are_every_entry(archkit_images: ImageFactory, stitcher: IndexStitcher, app: str) -> None:
+    both = archkit_images.push("app:both", list(TWO), attestations=True)
+    assert len(stitcher.stitch(app, [both.reference], platforms="all").descriptors) == 4
+
+
+@pytest.mark.parametrize("flatten", [True, False])
+def test_a_nested_index_is_of_no_platform(archkit_images: ImageFactory, stitcher: IndexStitcher, app: str, flatten: bool) -> None:
+    both = archkit_images.push("app:both", list(TWO))
+    single = archkit_images.push("app:single", "linux/s390x")
+    if flatten:
+        made = stitcher.stitch(app, [both.reference, single.reference], platforms="linux/s390x,linux/arm64")
+        assert str(made.platforms) == "linux/arm64,linux/s390x"
+    else:
+        made = stitcher.stitch(app, [both.reference, single.reference], platforms="linux/s390x", flatten=False)
+        assert [entry.digest for entry in made.descriptors] == [single.digest]
+
+
+def test_a_nested_index_can_be_added_and_removed(archkit_images: ImageFactory, stitcher: IndexStitcher, app: str) -> None:
+    first = stitcher.stitch(app, [archkit_images.push("app:single", "linux/s390x").reference])
+    both = archkit_images.push("app:both", list(TWO))
+    made = stitcher.extend(app, [both.reference], flatten=False)
+    assert [entry.digest for entry in made.descriptors] == [first.descriptors[0].digest, both.digest]
+    assert both.digest is not None
+    assert stitcher.remove(app, both.digest) == first
+    with pytest.raises(StitchError, match=f"has no image for {both.digest} to replace"):
+        stitcher.replace(app, [both.reference], flatten=False)
+
+
+def test_an_entry_that_lies_about_its_type_is_refused(
+    archkit_registry: EmbeddedRegistry, archkit_images: ImageFactory, stitcher: IndexStitcher, app: str
+) -> None:
+    both = archkit_images.push("app:both", list(TWO))
+    assert both.descriptor is not None
+    liar = attrs.evolve(both.descriptor, media_type=OCI_MANIFEST)
+    archkit_registry.contents.put_manifest(app, encode_index(Index(OCI_INDEX, (liar,))))
+    with pytest.raises(StitchError, match=f"app@{both.digest} is an index, but its entry in .* says {re.escape(OCI_MANIFEST)}"):
+        stitcher.stitch(f"{app}2", [app])
