@@ -105,7 +105,7 @@ def verify(pushed: Pushed, asked: PlatformSet, *, image: str, builder: str, stor
     """Compare what was pushed with what was asked.
 
     Returns:
-        What is doubtful: a 32-bit ARM program in an arm64 image.
+        What is doubtful: a 32-bit ARM program in an arm64 image, and platforms that nobody asked for.
 
     Raises:
         PlatformNotDelivered: A platform is missing, an index entry says another platform than the image's configuration,
@@ -122,6 +122,11 @@ def verify(pushed: Pushed, asked: PlatformSet, *, image: str, builder: str, stor
             reason = f"the index says {one.labelled} of an image whose configuration says {one.platform}"
             raise refuse(reason, one.labelled)
     findings: list[Finding] = []
+    others = [one.platform for one in pushed.images if not any(one.platform.satisfies(platform) for platform in asked)]
+    if others:
+        names = ", ".join(map(str, others))
+        message = f"{builder} was asked to build {str(asked).replace(',', ', ')} and also delivered {names}"
+        findings.append(Finding.of("platforms-not-asked", message, image, "let it look at what it is asked for, or ask for these too"))
     for platform in asked:
         found = pushed.find(platform)
         if found is None:

@@ -51,6 +51,7 @@ SEVERITIES: dict[str, Severity] = {
             "entrypoint-32-bit",
             "platform-twice",
             "platforms-lost",
+            "platforms-not-asked",
             "staging-tag-left",
         ),
         "warning",

@@ -332,6 +332,20 @@ def test_another_cpu_than_asked_is_found_out_whatever_the_builder_says(
     assert archkit_registry.resolve("web:latest") == before
 
 
+def test_platforms_that_nobody_asked_for_are_reported(
+    archkit_registry: EmbeddedRegistry, archkit_images: ImageFactory, tmp_path: Path
+) -> None:
+    """Skaffold says nothing: a script that always builds both passes for one."""
+
+    def both(request: BuildRequest, _context: BuildContext) -> object:
+        return archkit_images.push(str(request.reference), BOTH)
+
+    result = run(archkit_registry, Artifact("web", tmp_path, builder=CustomBuilder(both)), "linux/arm64")
+
+    assert [finding.code for finding in result.findings] == ["platforms-not-asked"]
+    assert "custom both was asked to build linux/arm64 and also delivered linux/amd64" in result.findings[0].message
+
+
 @pytest.mark.parametrize("native", [True, False], ids=["native", "per platform"])
 def test_a_program_for_another_cpu_is_found_out(native: bool, archkit_registry: EmbeddedRegistry, hello: Callable[..., Artifact]) -> None:
     with pytest.raises(PlatformNotDelivered, match=r"linux/arm64 with a program for amd64") as caught:
