@@ -15,7 +15,7 @@ from archkit.model.frozen import NO_TEXTS, FrozenMap
 from archkit.model.oci import ATTESTATION, ATTESTED, Descriptor, Index, RawManifest
 from archkit.model.platform import ByPlatform, Platform
 from archkit.model.reference import Digest, ImageReference
-from archkit.planning.index import SourcedEntry
+from archkit.planning.index import SourcedEntry, compose_index, encode_index
 from archkit.stitching.places import Located, Places
 from archkit.stitching.results import AnnotatedSource, PlainSource, Source, StitchedIndex
 
@@ -140,14 +140,23 @@ def _built_part(places: Places, image: BuiltImage) -> SourcePart:
     reference, whole = ImageReference.parse(image.reference), image.descriptor
     where = places.locate(reference) if image.layout is None else places.in_layout(image.layout, reference, by_tag=False)
     nested = whole if whole is not None and whole.is_index else None
-    if image.children:
-        children = (
-            child if child.platform_fields else child.with_platform(platform.to_oci()) for platform, child in image.children.items()
-        )
-        return SourcePart(where, tuple(children), nested)
+    children = tuple(
+        child if child.platform_fields else child.with_platform(platform.to_oci()) for platform, child in image.children.items()
+    )
+    if children and _is_all(image, children):
+        return SourcePart(where, children, nested)
     if whole is None or whole.is_index:
         return SourcePart(where, nested=nested)
     return SourcePart(where, (whole,)) if whole.platform_fields else SourcePart(where, bare=whole)
+
+
+def _is_all(image: BuiltImage, children: Sequence[Descriptor]) -> bool:
+    """Whether an image is nothing but its children: an index that others made may hold attestations, too."""
+    digest = image.digest
+    if digest is None or digest in {child.digest for child in children}:
+        return True
+    media_type = image.descriptor.media_type if image.descriptor is not None and image.descriptor.is_index else None
+    return encode_index(compose_index(children, target=image.reference, media_type=media_type)).digest == digest
 
 
 def read_entries(

@@ -91,9 +91,10 @@ class IndexStitcher:
                 index is listed among the subject's referrers, by the registry or under the tag ``sha256-…``.
 
         The guards are looked at before anything is brought and directly before the tag is written, which is read back
-        then: registries have no conditional write, so a writer at the same moment is noticed, not prevented. A target
-        that stands at the very index already is left alone where a guard makes archkit look, and so is an immutable
-        tag that the registry refuses to write.
+        directly after: a write before that look is refused, one behind ours is reported. Registries have no conditional
+        write, so one between the look and the write, about one round trip, is overwritten. A target that stands at the
+        very index already is left alone where a guard makes archkit look, and so is an immutable tag that the registry
+        refuses to write.
 
         Raises:
             StitchError: The sources do not make one index; nothing was stored.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ import attrs
 import pytest
 
 from archkit import ImageReference, IndexStitcher, OciLayout, RegistryClient, StitchedIndex, StitchRequest, TagMovedError
-from archkit.testing import BearerAuth, EmbeddedRegistry, ImageFactory
+from archkit.testing import BearerAuth, EmbeddedRegistry, ImageFactory, RepositoryRules
 
 if TYPE_CHECKING:
     from archkit.testing import Exchange
@@ -64,9 +65,10 @@ def named(request: StitchRequest) -> Asked:
 
 
 @pytest.fixture
-def scene(archkit_registry: EmbeddedRegistry, tmp_path: Path) -> Iterator[Scene]:
-    with EmbeddedRegistry() as there, RegistryClient() as client:
-        yield Scene(archkit_registry, there, tmp_path, client)
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    plain = {"plain/*": RepositoryRules(referrers=False)}
+    with EmbeddedRegistry(rules=plain) as here, EmbeddedRegistry() as there, RegistryClient() as client:
+        yield Scene(here, there, tmp_path, client)
 
 
 Run = Callable[[IndexStitcher, bool], StitchedIndex]
@@ -195,10 +197,10 @@ def settled(scene: Scene) -> Run:
     return again
 
 
-def with_subject(scene: Scene) -> Run:
-    subject = ImageFactory(scene.here).push("app:subject", "linux/386").reference
-    parts = scene.parts(scene.here, "app")
-    return lambda stitcher, dry: stitcher.stitch(scene.app(), parts, subject=subject, artifact_type="application/x", dry_run=dry)
+def with_subject(scene: Scene, repository: str = "app") -> Run:
+    subject = ImageFactory(scene.here).push(f"{repository}:subject", "linux/386").reference
+    parts, target = scene.parts(scene.here, repository), f"{scene.here.host}/{repository}:1"
+    return lambda stitcher, dry: stitcher.stitch(target, parts, subject=subject, artifact_type="application/x", dry_run=dry)
 
 
 SCENES: dict[str, Callable[[Scene], Run]] = {
@@ -226,6 +228,7 @@ SCENES: dict[str, Callable[[Scene], Run]] = {
     "replace": replaced,
     "remove": removed,
     "with-subject": with_subject,
+    "with-subject-under-a-tag": lambda scene: with_subject(scene, "plain/app"),
 }
 
 
@@ -307,3 +310,10 @@ def test_what_requests_are_about_is_a_reference(scene: Scene) -> None:
     dry = other_registry(scene)(IndexStitcher(scene.client), True)
     assert {request.reference.name for request in dry.requests} == {f"{scene.there.host}/part", f"{scene.here.host}/app"}
     assert all(isinstance(request.reference, ImageReference) for request in dry.requests)
+
+
+def test_a_result_survives_pickling_with_its_requests(scene: Scene) -> None:
+    made = same_repository(scene)(IndexStitcher(scene.client), False)
+    again = pickle.loads(pickle.dumps(made))
+    assert again == made
+    assert again.requests == made.requests

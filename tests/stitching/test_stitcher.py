@@ -188,6 +188,17 @@ def test_attestations_follow_their_images(archkit_images: ImageFactory, stitcher
     assert about_second.annotations[ATTESTED] == second.digest
 
 
+def test_a_built_index_is_read_only_where_it_holds_more_than_its_images(
+    archkit_registry: EmbeddedRegistry, archkit_images: ImageFactory, stitcher: IndexStitcher, app: str
+) -> None:
+    plain = archkit_images.push("team/app:plain", ["linux/amd64", "linux/arm64"])
+    attested = archkit_images.push("team/app:attested", ["linux/amd64", "linux/arm64"], attestations=True)
+    assert len(stitcher.stitch(f"{app}:1", [plain]).descriptors) == 2
+    assert asked(archkit_registry) == ["PUT manifest"]
+    assert len(stitcher.stitch(f"{app}:2", [attested]).descriptors) == 4
+    assert asked(archkit_registry) == ["GET manifest", "PUT manifest", "PUT manifest"]
+
+
 def test_an_index_is_flattened_without_reading_its_images(
     archkit_registry: EmbeddedRegistry, archkit_images: ImageFactory, stitcher: IndexStitcher, app: str
 ) -> None:
