@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import peers
 import pytest
 
-from archkit import IndexStitcher, PlatformSet
+from archkit import AnnotatedSource, IndexStitcher, PlatformSet
 from archkit.model.oci import DOCKER_LIST, OCI_INDEX
 
 if TYPE_CHECKING:
@@ -178,3 +178,72 @@ def test_regctl_makes_the_same_index_of_parts_from_elsewhere(
         refs: Sequence[str] = [argument for source in sources for argument in ("--ref", source)]
         tool("index", "create", f"{host}/theirs/app:regctl", "--media-type", case.get("media_type", OCI_INDEX), *refs)
     assert archkit_registry.manifest("theirs/app:regctl").content == made.manifest == archkit_registry.manifest("team/app:archkit").content
+
+
+def test_both_make_the_same_index_of_what_is_no_image(
+    archkit_registry: EmbeddedRegistry, archkit_images: ImageFactory, client: RegistryClient, regctl_tool: peers.Peer, oras_tool: peers.Peer
+) -> None:
+    app, kind = f"{archkit_registry.host}/team/app", "application/vnd.example+type"
+    tags = pushed(archkit_images, app, CASES["two"])
+    made = IndexStitcher(client).stitch(f"{app}:archkit", [f"{app}:{tag}" for tag in tags], artifact_type=kind)
+    regctl_tool("index", "create", f"{app}:regctl", "--artifact-type", kind, *(word for tag in tags for word in ("--ref", f"{app}:{tag}")))
+    oras_tool("manifest", "index", "create", f"{app}:oras", *tags, "--artifact-type", kind)
+    for tag in ("archkit", "regctl", "oras"):
+        assert archkit_registry.manifest(f"team/app:{tag}").content == made.manifest
+
+
+def test_regctl_makes_the_same_index_about_a_subject(
+    archkit_registry: EmbeddedRegistry, archkit_images: ImageFactory, client: RegistryClient, regctl_tool: peers.Peer
+) -> None:
+    """oras takes no subject for an index. regctl keeps the subject's fields as the registry says them."""
+    app = f"{archkit_registry.host}/team/app"
+    tags = pushed(archkit_images, app, CASES["two"])
+    archkit_images.push(f"{app}:subject", "linux/s390x")
+    made = IndexStitcher(client).stitch(f"{app}:archkit", [f"{app}:{tag}" for tag in tags], subject=f"{app}:subject")
+    refs = [word for tag in tags for word in ("--ref", f"{app}:{tag}")]
+    regctl_tool("index", "create", f"{app}:regctl", "--subject", "subject", *refs)
+    assert archkit_registry.manifest("team/app:regctl").content == made.manifest
+
+
+def test_regctl_makes_the_same_index_with_annotated_entries(
+    archkit_registry: EmbeddedRegistry, archkit_images: ImageFactory, client: RegistryClient, regctl_tool: peers.Peer
+) -> None:
+    """One by one: regctl has the same annotations for all entries that it adds at a time, oras none."""
+    app = f"{archkit_registry.host}/team/app"
+    tags = pushed(archkit_images, app, CASES["two"])
+    about = {tag: {"example.of": tag, "z": "<&>", "a": "first"} for tag in tags}
+    made = IndexStitcher(client).stitch(f"{app}:archkit", [AnnotatedSource(f"{app}:{tag}", about[tag]) for tag in tags])
+    regctl_tool("index", "create", f"{app}:regctl")
+    for tag in tags:
+        words = [word for item in about[tag].items() for word in ("--desc-annotation", "=".join(item))]
+        regctl_tool("index", "add", f"{app}:regctl", "--ref", f"{app}:{tag}", *words)
+    assert archkit_registry.manifest("team/app:regctl").content == made.manifest
+
+
+@pytest.mark.parametrize("tool", ["regctl", "oras"])
+def test_adding_and_removing_make_the_same_index(
+    archkit_registry: EmbeddedRegistry,
+    archkit_images: ImageFactory,
+    client: RegistryClient,
+    regctl_tool: peers.Peer,
+    oras_tool: peers.Peer,
+    tool: str,
+) -> None:
+    app, stitcher = f"{archkit_registry.host}/team/app", IndexStitcher(client)
+    first, second, third = pushed(archkit_images, app, {"platforms": [*TWO, "linux/s390x"]})
+    for tag in ("archkit", "theirs"):
+        stitcher.stitch(f"{app}:{tag}", [f"{app}:{first}", f"{app}:{second}"], annotations=ANNOTATIONS)
+    stitcher.extend(f"{app}:archkit", [f"{app}:{third}"])
+    removed = archkit_registry.resolve(f"team/app:{second}")
+    assert removed is not None
+    if tool == "regctl":
+        regctl_tool("index", "add", f"{app}:theirs", "--ref", f"{app}:{third}")
+    else:
+        oras_tool("manifest", "index", "update", f"{app}:theirs", "--add", third)
+    assert archkit_registry.manifest("team/app:theirs").content == archkit_registry.manifest("team/app:archkit").content
+    made = stitcher.remove(f"{app}:archkit", "linux/arm64")
+    if tool == "regctl":
+        regctl_tool("index", "delete", f"{app}:theirs", "--digest", removed)
+    else:
+        oras_tool("manifest", "index", "update", f"{app}:theirs", "--remove", removed)
+    assert archkit_registry.manifest("team/app:theirs").content == made.manifest
