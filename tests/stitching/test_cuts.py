@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import attrs
 import pytest
 
 from archkit import Digest, IndexStitcher, OciLayout, RegistryClient, RegistryError, Retries, StitchedIndex
+from archkit.adapters.oci_layout import LayoutByTag
 from archkit.model.oci import Index
 from archkit.testing import EmbeddedRegistry, ImageFactory, RepositoryRules
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from archkit import ImageReference
 
 TWO = ("linux/amd64", "linux/arm64")
@@ -33,6 +33,7 @@ class World:
     here: EmbeddedRegistry
     there: EmbeddedRegistry
     old: Digest
+    folder: Path
     repository: str = "app"
     """``plain/app`` is one that mounts nothing and lists no referrers."""
 
@@ -64,6 +65,13 @@ def other_repository(world: World) -> Run:
 
 def other_registry(world: World) -> Run:
     parts = world.push(world.there, "part")
+    return lambda stitcher, dry: stitcher.stitch(world.app, parts, dry_run=dry)
+
+
+def from_a_layout(world: World) -> Run:
+    for platform in TWO:
+        ImageFactory(LayoutByTag(world.folder)).push(f"localhost/layout:{platform[6:]}", platform)
+    parts = [f"oci:{world.folder}:{platform[6:]}" for platform in TWO]
     return lambda stitcher, dry: stitcher.stitch(world.app, parts, dry_run=dry)
 
 
@@ -100,6 +108,7 @@ SHAPES: dict[str, tuple[Shape, int, int]] = {
     "same-repository": (same_repository, 5, 0),
     "other-repository": (other_repository, 11, 0),
     "other-registry": (other_registry, 17, 8),
+    "from-a-layout": (from_a_layout, 17, 0),
     "several-tags": (several_tags, 7, 0),
     "guarded": (guarded, 14, 0),
     "extend": (extended, 13, 4),
@@ -123,12 +132,12 @@ cuts = pytest.mark.parametrize(
 
 
 @pytest.fixture
-def world() -> Iterator[World]:
+def world(tmp_path: Path) -> Iterator[World]:
     rules = {"plain/*": RepositoryRules(mounts=False, referrers=False)}
     with EmbeddedRegistry(rules=rules) as here, EmbeddedRegistry() as there:
         old = {ImageFactory(here).push(f"{repository}:1", list(OLD), attestations=True).digest for repository in ("app", "plain/app")}.pop()
         assert old is not None
-        yield World(here, there, old)
+        yield World(here, there, old, tmp_path / "layout")
 
 
 @pytest.mark.parametrize("name", list(SHAPES))

@@ -154,5 +154,16 @@ def test_a_layout_is_guarded_too(tmp_path: Path, stitcher: IndexStitcher, part: 
     assert OciLayout(tmp_path).entry("1").digest == made.digest
 
 
+def test_of_two_that_read_the_same_index_the_second_is_told(
+    archkit_registry: EmbeddedRegistry, archkit_images: ImageFactory, stitcher: IndexStitcher, app: str, old: BuiltImage, part: str
+) -> None:
+    second = archkit_images.push("app:second", "linux/arm64").reference
+    first = stitcher.extend(app, [part], expect=old.digest)
+    with pytest.raises(TagMovedError) as caught:
+        stitcher.extend(app, [second], expect=old.digest)
+    assert (caught.value.expected, caught.value.found) == (old.digest, first.digest)
+    assert str(stitcher.extend(app, [second]).platforms) == "linux/s390x,linux/386,linux/amd64,linux/arm64"
+
+
 def _head(repository: str, tag: str) -> Request:
     return Request("HEAD", f"/v2/{repository}/manifests/{tag}", [("Accept", "*/*")])
