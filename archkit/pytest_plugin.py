@@ -29,15 +29,26 @@ if TYPE_CHECKING:
 
 
 _KITS = pytest.StashKey["list[Checked]"]()
+_REGISTRIES = pytest.StashKey["list[EmbeddedRegistry]"]()
+_MOST_LINES = 60
+
+
+@pytest.fixture
+def archkit_registry_options() -> dict[str, Any]:
+    """What ``archkit_registry`` is made with, such as ``{"tls": True, "auth": BearerAuth()}``; override it for a module or a class."""
+    return {}
 
 
 @pytest.fixture
 def archkit_registry(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path_factory: pytest.TempPathFactory,
+    archkit_registry_options: dict[str, Any],
 ) -> Iterator[EmbeddedRegistry]:
     """An embedded registry for this test alone.
 
-    A rule of ``on()`` that waited for requests which did not come fails the test.
+    A rule of ``on()`` that waited for requests which did not come fails the test. What came is shown beside a failure.
     """
     from archkit.testing import EmbeddedRegistry
 
@@ -45,9 +56,10 @@ def archkit_registry(
     monkeypatch.setenv("DOCKER_CONFIG", str(folder))
     monkeypatch.setenv("REGISTRY_AUTH_FILE", str(folder / "auth.json"))
     monkeypatch.delenv("DOCKER_AUTH_CONFIG", raising=False)
-    registry = EmbeddedRegistry()
+    registry = EmbeddedRegistry(**archkit_registry_options)
     registry.start()
     request.node.stash.setdefault(_KITS, []).append(registry)
+    request.node.stash.setdefault(_REGISTRIES, []).append(registry)
     yield registry
     registry.stop()
 
@@ -86,3 +98,15 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     for kit in item.stash.get(_KITS, ()):
         kit.check()
     return result
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Shows beside a failure what the registry was asked."""
+    report = yield
+    if report.when == "call" and report.failed:
+        for registry in item.stash.get(_REGISTRIES, ()):
+            table = registry.log.table().splitlines()
+            left_out = [f"... {len(table) - _MOST_LINES} lines are left out"] if len(table) > _MOST_LINES else []
+            report.sections.append(("archkit_registry", "\n".join([*table[:1], *left_out, *table[1:][-_MOST_LINES:]])))
+    return report

@@ -5,10 +5,13 @@ in about a millisecond; ``FakeRunner`` stands for the tools that builders drive.
 pytest. ``archkit.pytest_plugin`` offers them as fixtures.
 """
 
+from archkit.testing.assertions import assert_index as assert_index
+from archkit.testing.assertions import assert_runs_on as assert_runs_on
 from archkit.testing.auth import Auth as Auth
 from archkit.testing.auth import BasicAuth as BasicAuth
 from archkit.testing.auth import BearerAuth as BearerAuth
 from archkit.testing.auth import Grant as Grant
+from archkit.testing.budget import Budget as Budget
 from archkit.testing.embedded_registry import EmbeddedRegistry as EmbeddedRegistry
 from archkit.testing.exchanges import Exchange as Exchange
 from archkit.testing.exchanges import ExchangeLog as ExchangeLog
@@ -31,6 +34,7 @@ __all__ = [
     "Auth",
     "BasicAuth",
     "BearerAuth",
+    "Budget",
     "Call",
     "CommandRule",
     "EmbeddedRegistry",
@@ -47,4 +51,6 @@ __all__ = [
     "Request",
     "Response",
     "UnexpectedCommand",
+    "assert_index",
+    "assert_runs_on",
 ]

@@ -50,6 +50,10 @@ class Auth(Protocol):
         """What to sign in with."""
         ...
 
+    def who(self, request: Request) -> str:
+        """The name that a request is signed with; empty where it is signed with none that is known."""
+        ...
+
 
 def needed(request: Request, route: Route) -> dict[str, frozenset[str]]:
     """Actions by repository that a request needs, as the distribution project's registry asks for them."""
@@ -87,6 +91,10 @@ class BasicAuth:
     def login(self) -> Login:
         """See :meth:`Auth.login`."""
         return Login(self.username, self.password)
+
+    def who(self, request: Request) -> str:
+        """See :meth:`Auth.who`."""
+        return self.username if _pair(request) == (self.username, self.password.reveal()) else ""
 
 
 @attrs.define
@@ -149,16 +157,12 @@ class BearerAuth:
 
     def check(self, request: Request, route: Route, url: str) -> Response | None:
         """See :meth:`Auth.check`."""
-        wanted = needed(request, route)
-        scheme, _, value = request.headers.get("authorization", "").partition(" ")
-        with self._lock:
-            grant = next((each for each in self.grants if each.value.reveal() == value and scheme.lower() == "bearer"), None)
-        error = ""
+        wanted, grant, error = needed(request, route), self._granted(request), ""
         if grant is not None and grant.until > time.monotonic():
             if all(grant.actions.get(name, frozenset()) >= actions for name, actions in wanted.items()):
                 return None
             error = "insufficient_scope"
-        elif value:
+        elif request.headers.get("authorization"):
             error = "invalid_token"
         scope = " ".join(f"repository:{name}:{','.join(sorted(actions))}" for name, actions in wanted.items())
         parameters = {"realm": f"{url}{TOKEN_PATH}", "service": self.service, "scope": scope, "error": error}
@@ -188,6 +192,19 @@ class BearerAuth:
     def login(self) -> Login:
         """See :meth:`Auth.login`."""
         return Login(self.username, self.password, identity_token=self.identity_token)
+
+    def who(self, request: Request) -> str:
+        """See :meth:`Auth.who`."""
+        grant = self._granted(request)
+        if grant is not None:
+            return grant.username
+        return self.username if _pair(request) == (self.username, self.password.reveal()) else ""
+
+    def _granted(self, request: Request) -> Grant | None:
+        """What the token of a request was given for."""
+        scheme, _, value = request.headers.get("authorization", "").partition(" ")
+        with self._lock:
+            return next((each for each in self.grants if each.value.reveal() == value and scheme.lower() == "bearer"), None)
 
     def _grant(self, scopes: list[str], username: str, field: str) -> Response:
         actions: dict[str, frozenset[str]] = {}

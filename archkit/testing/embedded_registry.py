@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from archkit.model.reference import DOCKER_HUB, ImageReference
+from archkit.testing.budget import Budget
 from archkit.testing.contents import RegistryContents
 from archkit.testing.distribution import DistributionApi
-from archkit.testing.exchanges import Exchange, ExchangeLog
+from archkit.testing.exchanges import Exchange, ExchangeLog, masked
 from archkit.testing.faults import Fault, FaultRule, Faults
 from archkit.testing.messages import Response, route
 from archkit.testing.rules import RepositoryRules
@@ -17,7 +19,7 @@ from archkit.testing.storage import FolderStorage
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
+    from collections.abc import Generator, Mapping
     from types import TracebackType
 
     from typing_extensions import Self
@@ -48,7 +50,8 @@ class EmbeddedRegistry:
         folder: Where it keeps its content; what is there already is served. None: in memory.
         auth: How it wants to be signed in to: :class:`~archkit.testing.BasicAuth`, :class:`~archkit.testing.BearerAuth`;
             None: anybody may do everything.
-        tls: Speak TLS with these certificates, which are removed when it stops; None: plain HTTP.
+        tls: Speak TLS with these certificates, which are removed when it stops; True: with some of its own; None or
+            False: plain HTTP.
     """
 
     def __init__(
@@ -58,7 +61,7 @@ class EmbeddedRegistry:
         rules: Rules | None = None,
         folder: str | os.PathLike[str] | None = None,
         auth: Auth | None = None,
-        tls: EmbeddedTls | None = None,
+        tls: EmbeddedTls | bool | None = None,
     ) -> None:
         if rules is not None and not delete:
             raise ValueError("delete=False counts for every repository; say it in the rules instead")
@@ -67,12 +70,17 @@ class EmbeddedRegistry:
         self.log: ExchangeLog = ExchangeLog()
         """Every request so far."""
         self.auth = auth
-        self.tls = tls
+        if isinstance(tls, bool):
+            from archkit.testing.tls import EmbeddedTls  # with trustme, which need not be there
+
+            tls = EmbeddedTls() if tls else None
+        self.tls: EmbeddedTls | None = tls
         rules = RepositoryRules(delete=delete) if rules is None else rules
         self._api = DistributionApi(self.contents, rules=rules, discover=auth is None)
         self._faults = Faults()
         self._server = LoopbackServer(self._answer, context=None if tls is None else tls.context)
         self._client: RegistryClient | None = None
+        self._pace = 0.0
 
     # ---- life ---------------------------------------------------------------------------------------------------
 
@@ -187,12 +195,48 @@ class EmbeddedRegistry:
         return self._faults.add(Fault(method, kind, repository, reference, query or {}))
 
     def check(self) -> None:
-        """Raises ``AssertionError`` when a rule of :meth:`on` waited for requests that did not come; each rule once."""
+        """Raises ``AssertionError`` when a rule of :meth:`on` waited for requests that did not come, or forbade one that came.
+
+        Each rule is told once.
+        """
         __tracebackhide__ = True  # the message says it all
         unmet = self._faults.take_unmet()
         if unmet:
             rules = "\n".join(f"  {fault}" for fault in unmet)
-            raise AssertionError(f"rules that waited for requests which did not come:\n{rules}\nwhat came:\n{self.log.table()}")
+            forbade = any(fault.forbidden for fault in unmet)
+            what = "rules that waited for requests which did not come" + (", or forbade some that came" if forbade else "")
+            raise AssertionError(f"{what}:\n{rules}\nwhat came:\n{self.log.table()}")
+
+    @contextmanager
+    def budget(
+        self, *, requests: int | None = None, round_trips: int | None = None, pace: float = 0.02
+    ) -> Generator[ExchangeLog, None, None]:
+        """Fail with ``AssertionError``, and a table of all that came, when the block costs more.
+
+        >>> with EmbeddedRegistry() as registry, registry.budget(requests=1, round_trips=1) as spent:
+        ...     _ = registry.client().tags(f"{registry.host}/team/app")
+        >>> dict(spent.counts)
+        {'GET tags': 1}
+
+        Args:
+            requests: Most requests, those of a sign-in included; None: any number.
+            round_trips: Most of :attr:`ExchangeLog.round_trips`; None: any number.
+            pace: Seconds that every answer takes longer while round trips are counted, so that requests which are
+                made at the same time are seen to be.
+
+        Yields:
+            The log of the block, complete at its end.
+        """
+        __tracebackhide__ = True  # the message says it all
+        before, spent = len(self.log), ExchangeLog()
+        self._pace = pace if round_trips is not None else 0.0
+        try:
+            yield spent
+        finally:
+            self._pace = 0.0
+            for exchange in self.log[before:]:
+                spent.append(exchange)
+        Budget(requests, round_trips).check(spent)
 
     # ---- requests -----------------------------------------------------------------------------------------------
 
@@ -210,10 +254,12 @@ class EmbeddedRegistry:
             response = self._served(request, where)
             if fault is not None and fault.after is not None:
                 response = fault.after(response)
+        if self._pace:
+            time.sleep(self._pace)
         self.log.append(
             Exchange(
                 request.method,
-                request.target,
+                masked(request.target),
                 where.kind,
                 where.repository,
                 where.reference,
@@ -223,6 +269,7 @@ class EmbeddedRegistry:
                 time.monotonic() - started,
                 started,
                 connection,
+                "" if self.auth is None else self.auth.who(request),
             )
         )
         return response

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import re
 import threading
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import overload
 
 import attrs
+
+_SECRET = re.compile(r"(?i)([?&](?:[^=&]*(?:token|secret|password|signature|credential)[^=&]*|sig|key)=)[^&]*")
+
+
+def masked(target: str) -> str:
+    """Path and query as the log may show them.
+
+    >>> masked("/v2/app/blobs/uploads/1?digest=x&X-Amz-Signature=abc")
+    '/v2/app/blobs/uploads/1?digest=x&X-Amz-Signature=***'
+    """
+    return _SECRET.sub(r"\1***", target)
 
 
 @attrs.frozen
@@ -15,7 +28,7 @@ class Exchange:
 
     method: str
     path: str
-    """With its query."""
+    """With its query, in which secrets are masked."""
     kind: str
     """``manifest``, ``blob``, ``upload``, ``tags``, ``referrers``, ``base``, ``catalog``, ``token`` or ``unknown``."""
     repository: str
@@ -33,6 +46,13 @@ class Exchange:
     """``time.monotonic()`` when the request was complete."""
     connection: int = 0
     """Which TCP connection of the server it came over, counted from 1; 0 for a request that came over none."""
+    user: str = ""
+    """Who was signed in; empty where nobody was."""
+
+    @property
+    def ended(self) -> float:
+        """``time.monotonic()`` when the answer was ready."""
+        return self.started + self.seconds
 
     def __str__(self) -> str:
         return f"{self.status:3} {self.method:6} {self.path}"
@@ -71,12 +91,39 @@ class ExchangeLog(Sequence[Exchange]):
             [exchange for exchange in list(self._exchanges) if all(getattr(exchange, name) == value for name, value in named)]
         )
 
-    def table(self) -> str:
-        """One line per exchange: status, time in milliseconds, size in and out, method and path."""
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """How many exchanges there were of each kind, such as ``{"GET manifest": 2}``, in the order of the first ones."""
+        return Counter(f"{exchange.method} {exchange.kind}" for exchange in list(self._exchanges))
+
+    @property
+    def connections(self) -> int:
+        """Over how many TCP connections they came."""
+        return len({exchange.connection for exchange in list(self._exchanges)} - {0})
+
+    @property
+    def round_trips(self) -> int:
+        """The longest chain of exchanges each of which began after the one before had ended.
+
+        What a client asks at the same time is one round trip, as far as it overlaps: on a registry that answers within
+        a fraction of a millisecond it may not, which is why :meth:`EmbeddedRegistry.budget` makes it slower.
+        """
+        chain, end = 0, float("-inf")
+        for exchange in sorted(self._exchanges, key=lambda each: each.ended):
+            if exchange.started >= end:
+                chain, end = chain + 1, exchange.ended
+        return chain
+
+    def table(self, *, surplus: int | None = None) -> str:
+        """One line per exchange: status, time in milliseconds, size in and out, method and path.
+
+        Args:
+            surplus: From which exchange on, counted from 0, the lines are marked; None: none is.
+        """
         lines = [
-            f"{exchange.status:6} {exchange.seconds * 1000:7.2f} {exchange.request_size:9} {exchange.response_size:9}  "
-            f"{exchange.method:6} {exchange.path}"
-            for exchange in list(self._exchanges)
+            f"{'>' if surplus is not None and number >= surplus else ' '}{exchange.status:5} {exchange.seconds * 1000:7.2f} "
+            f"{exchange.request_size:9} {exchange.response_size:9}  {exchange.method:6} {exchange.path}"
+            for number, exchange in enumerate(list(self._exchanges))
         ]
         return "\n".join(["status      ms        in       out  request", *lines])
 

@@ -38,6 +38,8 @@ class Fault:
     used: int = 0
     needed: bool = True
     """Whether a test fails in which no request met it (or fewer than ``limit``)."""
+    forbidden: bool = False
+    """Whether a test fails in which a request met it."""
 
     def meets(self, request: Request, route: Route) -> bool:
         """Whether this is about the request."""
@@ -55,7 +57,9 @@ class Fault:
 
     @property
     def unmet(self) -> bool:
-        """Whether it waited for requests that did not come."""
+        """Whether it waited for requests that did not come, or forbade one that came."""
+        if self.forbidden:
+            return self.used > 0
         return self.needed and self.used < (1 if self.limit is None else self.limit)
 
     def __str__(self) -> str:
@@ -118,6 +122,10 @@ class FaultRule:
         """Carry the request out and answer what ``change`` makes of the answer."""
         return self._after("tamper(…)", change)
 
+    def never(self) -> FaultRule:
+        """Carry such requests out, and fail the test when one comes."""
+        return self._change(lambda fault: attrs.evolve(fault, action="never()", forbidden=True))
+
     def times(self, count: int) -> FaultRule:
         """Do so for the first ``count`` such requests only."""
         return self._change(lambda fault: attrs.evolve(fault, limit=count))
@@ -167,8 +175,8 @@ class Faults:
             self._rules = [Fault("*", needed=False) for _ in self._rules]  # rules that are completed later keep their place
 
     def take_unmet(self) -> tuple[Fault, ...]:
-        """Rules that waited for requests that did not come; they are not reported twice."""
+        """Rules that waited for requests that did not come, or forbade some that came; they are not reported twice."""
         with self._lock:
             unmet = tuple(fault for fault in self._rules if fault.unmet)
-            self._rules = [attrs.evolve(fault, needed=False) for fault in self._rules]
+            self._rules = [attrs.evolve(fault, needed=False, forbidden=False) for fault in self._rules]
         return unmet

@@ -99,3 +99,44 @@ def test_an_unused_plugin_loads_nothing_of_archkit(tmp_path: Path) -> None:
         """,
     )
     assert "1 passed" in out, out
+
+
+def test_what_came_is_shown_beside_a_failure_only(tmp_path: Path) -> None:
+    out = run(
+        tmp_path,
+        """
+        def test_failing(archkit_registry):
+            for number in range(70):
+                archkit_registry.client().head(f"{archkit_registry.host}/app:{number}")
+            assert not "enough"
+
+        def test_passing(archkit_registry):
+            archkit_registry.client().head(f"{archkit_registry.host}/other:1")
+        """,
+    )
+    assert "1 failed, 1 passed" in out
+    assert "- archkit_registry -" in out
+    assert "/v2/app/manifests/69" in out
+    assert "... 11 lines are left out" in out
+    assert "/v2/app/manifests/9\n" not in out
+    assert "/v2/other/" not in out
+
+
+def test_a_module_says_how_its_registry_is_made(tmp_path: Path) -> None:
+    out = run(
+        tmp_path,
+        """
+        import pytest
+        from archkit.testing import BasicAuth
+
+        @pytest.fixture
+        def archkit_registry_options():
+            return {"auth": BasicAuth("bob", "secret"), "delete": False}
+
+        def test_it(archkit_registry, archkit_images):
+            archkit_images.push("app:1", "linux/amd64")
+            assert not archkit_registry.client().delete_tag(f"{archkit_registry.host}/app:1")
+            assert archkit_registry.log[-1].user == "bob"
+        """,
+    )
+    assert "1 passed" in out
