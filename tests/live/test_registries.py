@@ -18,7 +18,21 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import pytest
 
-from archkit import Digest, DockerCredentials, IndexStitcher, Login, PlatformSet, RegistryClient, RegistryError, Retries, StaticCredentials
+from archkit import (
+    DefectiveImageError,
+    Digest,
+    DockerCredentials,
+    IndexStitcher,
+    Login,
+    PlatformSet,
+    RegistryClient,
+    RegistryError,
+    Retries,
+    StaticCredentials,
+    inspect,
+    remove_tags,
+    verify,
+)
 from archkit.model.oci import DOCKER_LIST, OCI_INDEX
 from archkit.testing import BasicAuth, BearerAuth, EmbeddedRegistry, EmbeddedTls, ImageFactory
 
@@ -257,6 +271,32 @@ def test_what_docker_login_leaves_is_enough(server: Server, app: str, tmp_path: 
     with server.client(credentials=credentials) as client:
         client.put_blob(app, CONTENT, digest=DIGEST, size=len(CONTENT))
         assert client.has_blob(app, DIGEST)
+
+
+def test_an_image_is_inspected_and_verified(client: RegistryClient, app: str) -> None:
+    image = ImageFactory(client).push(f"{app}:1", TWO, attestations=True)
+    found = inspect(f"{app}:1", client, children=True)
+    assert (found.digest, found.platforms, found.size) == (image.digest, TWO, len(found.content))
+    assert [entry.image.platform for entry in found.entries[:2] if entry.image is not None] == list(TWO)
+    for content in (False, True):
+        whole = verify(f"{app}:1", client, content=content)
+        assert (whole.digest, whole.platforms, whole.manifests, whole.blobs) == (image.digest, TWO, 5, 8)
+    lying = ImageFactory(client).push(f"{app}:lies", TWO, elf={"linux/arm64": "amd64"})
+    with pytest.raises(DefectiveImageError, match="program-untrue"):
+        verify(lying.reference, client)
+
+
+def test_tags_are_removed_and_never_more(server: Server, client: RegistryClient, app: str) -> None:
+    parts = [ImageFactory(client).push(f"{app}:1_{platform.tag_suffix}", platform) for platform in TWO]
+    made = IndexStitcher(client).stitch(f"{app}:1", parts)
+    client.put_manifest(f"{app}:1_archkit-staging", client.manifest(f"{app}:1"))
+    unwanted = ["1_archkit-staging", *(f"1_{platform.tag_suffix}" for platform in TWO)]
+    found = remove_tags(f"{app}:1", registry=client)
+    print(f"{server.host}: {found}")
+    assert found.removed == (tuple(unwanted) if server.deletes_tags else ())
+    assert found.left == (() if server.deletes_tags else tuple(unwanted))
+    assert list(client.tags(app)) == sorted(["1", *found.left])
+    assert verify(f"{app}:1", client, content=True).digest == made.digest
 
 
 def test_many_threads_share_a_client(client: RegistryClient, app: str) -> None:
