@@ -99,7 +99,7 @@ class Copier:
         reference = origin.repository.with_digest(image.digest)
         if depth > _DEEPEST:
             raise RegistryError(str(reference), f"more than {_DEEPEST} indexes stand inside each other")
-        if not self.target.can_mount(origin) and self.target.store.head(self.target.repository.with_digest(image.digest)) is not None:
+        if not self.target.can_mount(origin) and self._seems_to_have(image.digest):
             return []  # one request saves the whole copy
         manifest = self.read.get(image.digest) or origin.store.manifest(reference)
         try:
@@ -108,6 +108,15 @@ class Copier:
             raise RegistryError(str(reference), str(error)) from error
         children = document.manifests if isinstance(document, Index) else ()
         return [*(one for child in children for one in self._missing(child, origin, depth + 1)), manifest]
+
+    def _seems_to_have(self, digest: Digest) -> bool:
+        """Whether the target has a manifest; Artifactory answers 403 for what is not there."""
+        try:
+            return self.target.store.head(self.target.repository.with_digest(digest)) is not None
+        except RegistryError as error:
+            if error.status == 403:
+                return False
+            raise
 
     def _try(self, manifest: RawManifest) -> frozenset[str] | None:
         """None when the manifest is stored; otherwise the digests that the registry misses, none where it leaves them unsaid."""

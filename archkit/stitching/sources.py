@@ -9,7 +9,7 @@ import attrs
 
 from archkit.adapters.content import read_config
 from archkit.copying import Place, in_parallel
-from archkit.errors import StitchError
+from archkit.errors import RegistryError, StitchError
 from archkit.model.build import BuiltImage
 from archkit.model.frozen import NO_TEXTS, FrozenMap
 from archkit.model.oci import ATTESTATION, ATTESTED, Descriptor, Index, RawManifest
@@ -46,7 +46,8 @@ def chosen_entries(entries: Sequence[PlacedEntry], wanted: PlatformSet, *, targe
     for platform in wanted:
         if not any(one is not None and one.satisfies(platform) for one in found):
             there = ", ".join(dict.fromkeys(str(one) for one in found if one is not None)) or "none"
-            raise StitchError(target, f"no source has an image for {platform}", f"the sources have {there}")
+            nested = "; an index that stays one has no platform, flatten=True takes its images" if None in found else ""
+            raise StitchError(target, f"no source has an image for {platform}", f"the sources have {there}{nested}")
     return [entry for entry in entries if not entry.descriptor.is_image or _is_one_of(entry.descriptor.platform, wanted)]
 
 
@@ -281,14 +282,19 @@ def read_base(target: str, places: Places, at: Located, source: PlainSource, rea
     """The index that is changed, its entries as they stand; entries that say no platform are asked for theirs.
 
     Raises:
-        StitchError: The configuration of a plain image names no platform.
-        RegistryError: It is not there or cannot be read.
+        StitchError: It is not there, or the configuration of a plain image names no platform.
+        RegistryError: It cannot be read.
     """
     part = source_part(places, at, source)
     where = part.where if part.nested is None else part.where.with_digest(part.nested.digest)
     manifest = RawManifest(source.media_type, source.manifest) if isinstance(source, StitchedIndex) else None
     if manifest is None:
-        manifest = where.store.manifest(where.reference)
+        try:
+            manifest = where.store.manifest(where.reference)
+        except RegistryError as error:
+            if error.status != 404:
+                raise
+            raise StitchError(target, f"{where.name} is not there, so it cannot be changed", "stitch() makes an index") from error
     read[manifest.digest] = manifest
     document, where = manifest.document(), part.where.with_digest(manifest.digest)
     reading = SourceReading(target, part, read, expand=True)

@@ -201,7 +201,7 @@ class IndexStitcher:
         image of the patched build takes the place of the one before it. Arguments and guard are those of :meth:`extend`.
 
         Raises:
-            StitchError: The index has no image for a platform; it says which ones it has.
+            StitchError: The index is not there, or has no image for a platform; it says which ones it has.
             TagMovedError: The target is not what it was when it was read. It is a StitchError.
             RegistryError: A store could not be read or written.
         """
@@ -245,7 +245,7 @@ class IndexStitcher:
             tags: Further tags.
 
         Raises:
-            StitchError: One of them is not there (it says what is), or no image would be left.
+            StitchError: The index or one of them is not there (it says what is), or no image would be left.
             TagMovedError: The target is not what it was when it was read. It is a StitchError.
             RegistryError: A store could not be read or written.
             PlatformSyntaxError: A text is no platform.

@@ -264,3 +264,12 @@ def test_images_of_many_layers_are_moved_by_few_at_a_time(archkit_registry: Embe
         IndexStitcher(client).stitch(f"{archkit_registry.host}/app:1", parts, duplicates="keep-order")
     assert len({exchange.connection for registry in (archkit_registry, other) for exchange in registry.log}) <= 8
     assert len(archkit_registry.log.where(method="PUT", kind="upload")) == 13  # each configuration, and the one layer once
+
+
+def test_a_registry_that_forbids_to_look_for_what_is_not_there_gets_it(archkit_registry: EmbeddedRegistry, other: EmbeddedRegistry) -> None:
+    parts = push_two(other)
+    archkit_registry.on("HEAD").answer(403)
+    with RegistryClient() as client:
+        dry = IndexStitcher(client).stitch(f"{archkit_registry.host}/app:1", parts, dry_run=True)
+        assert IndexStitcher(client).stitch(f"{archkit_registry.host}/app:1", parts) == dry
+    assert_whole(archkit_registry, "app:1")

@@ -141,11 +141,28 @@ def test_an_entry_without_platform_is_asked_for_it(
         stitcher.extend(app, [new])
 
 
-def test_a_target_that_is_not_there_cannot_be_extended(archkit_images: ImageFactory, stitcher: IndexStitcher, app: str) -> None:
+@pytest.mark.parametrize("tag", ["1", "gone"])
+def test_what_is_not_there_cannot_be_changed(archkit_images: ImageFactory, stitcher: IndexStitcher, app: str, tag: str) -> None:
     new = archkit_images.push("part:1", "linux/arm64")
-    with pytest.raises(RegistryError, match=f"{app}: NAME_UNKNOWN") as caught:
-        stitcher.extend(app, [new.reference])
-    assert caught.value.status == 404
+    if tag == "gone":
+        archkit_images.push("app:other", "linux/amd64")
+    with pytest.raises(StitchError) as extended:
+        stitcher.extend(app, [new])
+    with pytest.raises(StitchError) as replaced:
+        stitcher.replace(app, [new])
+    with pytest.raises(StitchError) as removed:
+        stitcher.remove(app, "linux/arm64")
+    expected = f"cannot stitch {app}: {app} is not there, so it cannot be changed; stitch() makes an index"
+    assert {str(caught.value) for caught in (extended, replaced, removed)} == {expected}
+
+
+def test_a_base_that_cannot_be_read_is_the_registrys_error(
+    archkit_registry: EmbeddedRegistry, stitcher: IndexStitcher, app: str, old: BuiltImage
+) -> None:
+    archkit_registry.on("GET", kind="manifest").answer(403)
+    with pytest.raises(RegistryError) as caught:
+        stitcher.remove(app, "linux/arm64")
+    assert caught.value.status == 403
 
 
 @pytest.mark.parametrize(

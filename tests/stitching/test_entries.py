@@ -157,6 +157,8 @@ def test_a_nested_index_is_of_no_platform(archkit_images: ImageFactory, stitcher
     else:
         made = stitcher.stitch(app, [both.reference, single.reference], platforms="linux/s390x", flatten=False)
         assert [entry.digest for entry in made.descriptors] == [single.digest]
+        with pytest.raises(StitchError, match="no source has an image for linux/arm64; the sources have linux/s390x; an index that stays"):
+            stitcher.stitch(app, [both.reference, single.reference], platforms="linux/arm64", flatten=False)
 
 
 def test_a_nested_index_can_be_added_and_removed(archkit_images: ImageFactory, stitcher: IndexStitcher, app: str) -> None:
