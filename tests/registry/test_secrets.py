@@ -13,11 +13,23 @@ from urllib.parse import quote
 import attrs
 import pytest
 
-from archkit import DockerCredentials, Login, Proxies, RegistryClient, RegistryError, Retries, StaticCredentials
+from archkit import (
+    DockerCredentials,
+    IndexStitcher,
+    Login,
+    Proxies,
+    RegistryClient,
+    RegistryError,
+    Retries,
+    StaticCredentials,
+    inspect,
+    remove_tags,
+    verify,
+)
 from archkit.model.secret import Secret
 from archkit.ports.http import HttpRequest
 from archkit.ports.runner import Completed
-from archkit.testing import BasicAuth, BearerAuth, EmbeddedRegistry, ImageFactory, Response
+from archkit.testing import BasicAuth, BearerAuth, EmbeddedRegistry, ImageFactory, Response, assert_runs_on
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -115,12 +127,17 @@ def test_no_secret_is_shown(kind: str, auth: str, fault: str, tmp_path: Path, ca
         shown += attempt(
             lambda: client.put_blob(app, b"x", digest="sha256:2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881", size=1)
         )
+        shown += attempt(lambda: inspect(f"{app}:1", client, children=True))
+        shown += attempt(lambda: verify(f"{app}:1", client))
+        shown += attempt(lambda: remove_tags(f"{app}:1", ["2"], client))
+        shown += attempt(lambda: IndexStitcher(client).stitch(f"{app}:3", [f"{app}:1"]))
+        shown += attempt(lambda: assert_runs_on(f"{app}:1", "linux/amd64", client))
         shown += [repr(client), repr(credentials), repr(credentials.find(registry.host, "team/app")), repr(vars(client))]
         client.close()
         tokens = [grant.value.reveal() for grant in registry.auth.grants] if isinstance(registry.auth, BearerAuth) else []
     plain = [PASSWORD, IDENTITY, REGISTRY_TOKEN, *tokens]
     packed = [base64.b64encode(f"bob:{secret}".encode()).decode() for secret in plain]
-    text = "\n".join([*shown, caplog.text])
+    text = "\n".join([*shown, caplog.text, repr(registry), repr(registry.log), repr(registry.auth), repr(list(registry.log))])
     assert [secret for secret in (*plain, *packed) if secret in text or quote(secret) in text] == []
 
 
