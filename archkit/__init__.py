@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from archkit.builders.custom import CustomBuilder as CustomBuilder
     from archkit.builders.docker import DockerBuilder as DockerBuilder
     from archkit.builders.files import FilesBuilder as FilesBuilder
+    from archkit.builders.jib import JibBuilder as JibBuilder
     from archkit.builders.ko import KoBuilder as KoBuilder
     from archkit.building import build as build
     from archkit.errors import ArchkitError as ArchkitError
@@ -158,6 +159,7 @@ else:
         "ImageReference": "archkit.model.reference",
         "ImageStore": "archkit.ports.registry",
         "IndexStitcher": "archkit.stitching",
+        "JibBuilder": "archkit.builders.jib",
         "KindRule": "archkit.planning.kinds",
         "KoBuilder": "archkit.builders.ko",
         "LayoutSink": "archkit.model.build",
