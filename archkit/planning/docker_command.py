@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Form = Literal["buildx", "classic", "podman"]
 
 _CLIENTS_OWN = re.compile(
-    r"PATH|HOME|USER|TMPDIR|SSH_AUTH_SOCK|KUBECONFIG|(?i:[a-z]+_proxy)|(?:DOCKER|BUILDX|BUILDKIT|CONTAINERS|LD|OTEL|SSL|XDG|GO)[A-Z]*_?\w*"
+    r"PATH|HOME|USER|TMPDIR|SSH_AUTH_SOCK|KUBECONFIG|(?i:[a-z]+_proxy)|(?:DOCKER|BUILDX|BUILDKIT|CONTAINERS|LD|OTEL|SSL|XDG)_\w+"
 )
 """Environment that the client itself looks at; a build argument of that name must not change what it does."""
 _SOUNDS_SECRET = re.compile(r"passw|secret|token|credential|api_?key|access_?key|private_?key|auth", re.IGNORECASE)
@@ -79,10 +79,10 @@ class DockerOptions:
         """Refuse a secret that would have to stand on the command line.
 
         Raises:
-            BuildError: A ``Secret`` is the value of a build argument whose name the client itself looks at.
+            BuildError: A build argument that is a ``Secret``, or called like one, has a name that the client itself looks at.
         """
         for name, value in self.build_args.items():
-            if isinstance(value, Secret) and _CLIENTS_OWN.fullmatch(name):
+            if _CLIENTS_OWN.fullmatch(name) and (isinstance(value, Secret) or _SOUNDS_SECRET.search(name)):
                 reason = f"the build argument {name} is a secret, and the client itself looks at the environment of that name"
                 raise BuildError(image, reason, "", "mount it instead, with secrets={...} and RUN --mount=type=secret")
 
