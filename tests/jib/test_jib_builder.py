@@ -43,7 +43,7 @@ def push(archkit_images: ImageFactory) -> Callable[[Call], Answer]:
     def act(call: Call, delivers: str | None = None) -> Answer:
         platforms = (delivers or setting(call, "jib.from.platforms")).split(",")
         pushed = archkit_images.push(setting(call, "jib.to.image"), platforms, docker=True)
-        report = {"image": "x", "imageId": "x", "imageDigest": pushed.digest, "tags": [], "imagePushed": True}
+        report: dict[str, object] = {"image": "x", "imageId": "x", "imageDigest": pushed.digest, "tags": [], "imagePushed": True}
         Path(setting(call, "jib.outputPaths.imageJson")).write_text(json.dumps(report))
         return Answer("[INFO] BUILD SUCCESS\n")
 
