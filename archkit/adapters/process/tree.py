@@ -146,9 +146,11 @@ def end_recorded(folder: Path) -> None:
 
     Only a folder of this user's own that nobody else can write to counts: else somebody could name any program.
     """
+    if sys.platform == "win32" or not HAS_PROC:
+        return
     with suppress(OSError):
         state = folder.stat()
-        if not HAS_PROC or state.st_uid != os.geteuid() or state.st_mode & 0o077:
+        if state.st_uid != os.geteuid() or state.st_mode & 0o077:
             return
         for path in folder.iterdir():
             pid, _, started = path.read_text(encoding="ascii").strip().partition(" ")
