@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from archkit import (
+    AffinityRenderer,
     Artifact,
     BuildError,
     BuildResult,
@@ -20,6 +21,7 @@ from archkit import (
     PlatformNotDelivered,
     PlatformSyntaxError,
     RegistrySink,
+    Secret,
     build,
 )
 from archkit.testing.processes import Answer
@@ -443,3 +445,45 @@ def test_a_lie_is_found_out_before_the_tag_moves(
     assert [name for name in names if name not in str(caught.value)] == [], str(caught.value)
     assert archkit_registry.resolve("web:v1") == before
     assert list(archkit_registry.tags("web")) == ["v1", "v1_linux_amd64", "v1_linux_arm64"]
+
+
+# ---- beside other parts ----------------------------------------------------------------------------------------------
+
+
+def test_a_manifest_for_ko_is_pinned_to_what_was_built(ko: Ko, web: Make, run: Callable[..., BuildResult]) -> None:
+    base = web().builder.base  # type: ignore[union-attr]
+    result = run(Artifact("ko://example.test/app/cmd/web", ko.folder, builder=KoBuilder(base=base)))
+    pod = (
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nspec:\n  containers:\n  - name: web\n    image: ko://example.test/app/cmd/web\n"
+    )
+
+    text = AffinityRenderer(builds=result, affinity="always").render(pod).text
+
+    assert f"image: {result.images[0].reference}\n" in text
+    assert "kubernetes.io/arch" in text
+
+
+def test_when_a_later_artifact_fails_no_tag_has_moved_and_no_staging_tag_is_left(
+    archkit_registry: EmbeddedRegistry, ko: Ko, web: Make
+) -> None:
+    def fail_second(call: Call) -> Answer:
+        if call.env["KO_DOCKER_REPO"].endswith("/second"):
+            ko.delivers = "linux/amd64"
+        return ko.build(call)
+
+    ko.instead = fail_second
+    with pytest.raises(PlatformNotDelivered):
+        build([web("first"), web("second")], targets=BOTH, sink=RegistrySink(archkit_registry.host), tag="v1")
+
+    assert list(archkit_registry.tags("first")) == list(archkit_registry.tags("second")) == []
+
+
+def test_a_secret_of_the_environment_is_shown_to_nobody(ko: Ko, web: Make, run: Callable[..., BuildResult]) -> None:
+    ko.instead = lambda call: Answer("", f"2026/11/24 14:07:10 using {call.env['TOKEN'][:]}\nError: {call.env['TOKEN'][:]} is wrong\n", 1)
+    events: list[Event] = []
+
+    with pytest.raises(BuildToolError) as caught:
+        run(web(env={"TOKEN": Secret("hunter2")}), on_event=events.append)
+
+    assert "hunter2" not in f"{events}{caught.value}{caught.value!r}{caught.value.log}{web(env={'TOKEN': Secret('hunter2')})!r}"
+    assert any("using ***" in event.message for event in events)
