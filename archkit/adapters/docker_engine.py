@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 _PROBE_SECONDS = 60.0
 _LOAD_SECONDS = 1800.0
+_ANSWER_LIMIT = 8 << 20
+"""Bytes of an answer that are read."""
 _GET = {
     "docker": 'install Docker\'s client (https://docs.docker.com/engine/install/), or name another with client_call=, such as ["podman"]',
     "podman": "install podman (https://podman.io/docs/installation)",
@@ -66,18 +68,15 @@ class DockerEngine:
         return "podman" if name.startswith("podman") else "docker" if name.startswith("docker") else name
 
     def command(self) -> list[str]:
-        """The client's command line, as python-on-whales configures it.
-
-        Raises:
-            ToolNotFoundError: There is no such client.
-        """
+        """The client's command line, as python-on-whales configures it; the Runner looks for the program."""
         from python_on_whales import ClientNotFoundError, DockerClient
 
         try:
             client = DockerClient(host=self.host, context=self.context, client_call=[*self.client_call])
-            return list(map(str, client.client_config.docker_cmd))
-        except ClientNotFoundError:
-            raise ToolNotFoundError(self.client_call[0], _GET.get(self.kind, "")) from None
+            return [self.client_call[0], *map(str, client.client_config.docker_cmd[1:])]
+        except ClientNotFoundError:  # the Runner says so, if it is none that only pretends to start programs
+            given = (("--context", self.context), ("--host", self.host))
+            return [*self.client_call, *(word for flag, value in given if value is not None for word in (flag, value))]
 
     # ---- what is there -------------------------------------------------------------------------------------------
 
@@ -176,7 +175,10 @@ class DockerEngine:
 
     def _run(self, *words: str, check: bool = True, timeout: float = _PROBE_SECONDS) -> Completed:
         command = [*self.command(), *words]
-        return self.runner.run(command, env=client_environment(), timeout=timeout, check=check, cancel=self.cancel, limit=8 << 20)
+        try:
+            return self.runner.run(command, env=client_environment(), timeout=timeout, check=check, cancel=self.cancel, limit=_ANSWER_LIMIT)
+        except ToolNotFoundError:
+            raise ToolNotFoundError(self.client_call[0], _GET.get(self.kind, "")) from None
 
 
 def _platform(fields: dict[str, Any]) -> Platform:

@@ -118,7 +118,7 @@ def test_one_native_build(here: dict[str, Any], docker: FakeDocker, archkit_regi
 
 
 def test_podman(docker: FakeDocker, archkit_registry: EmbeddedRegistry, folder: Path) -> None:
-    docker.program = str(folder.parent / "bin" / "podman")
+    docker.program = "podman"
     info = {"host": {"os": "linux", "arch": "amd64", "kernel": "other"}, "version": {"Version": "4.3.1"}}
     docker.on("info", "--format", "json").answer(json.dumps(info))
     docker.builds("build")
@@ -267,7 +267,16 @@ def test_no_client(archkit_registry: EmbeddedRegistry, folder: Path, tmp_path: P
         run(archkit_registry, folder)
     assert error.value.kind == "tool-missing"
     with pytest.raises(ToolNotFoundError, match="install podman"):
-        DockerEngine(client_call="podman").command()
+        DockerEngine(client_call="podman").info()
+
+
+def test_the_command_line_is_the_same_with_and_without_the_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = DockerEngine(client_call=["docker", "--debug"], host="unix:///x", context="c")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    without = engine.command()
+    (tmp_path / "docker").write_text("#!/bin/sh\n")
+    (tmp_path / "docker").chmod(0o755)
+    assert engine.command() == without == ["docker", "--debug", "--context", "c", "--host", "unix:///x"]
 
 
 def test_no_engine(docker: FakeDocker, archkit_registry: EmbeddedRegistry, folder: Path) -> None:

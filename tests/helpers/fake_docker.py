@@ -30,7 +30,7 @@ class FakeDocker:
 
     runner: FakeRunner
     images: ImageFactory
-    program: str
+    program: str = "docker"
     local: dict[str, str] = attrs.field(factory=dict)
     """Platform of each image in the engine."""
     lies: dict[str, str] = attrs.field(factory=dict)
