@@ -30,7 +30,8 @@ class Event:
 
 
 class Listener(Protocol):
-    """Whoever wants to know. Called from the thread that does the work; must not block and must not raise."""
+    """Whoever wants to know. Called from the thread that does the work, and of one build never by two at once, so that
+    lines of builds that run at the same time are not mixed up; must not block and must not raise."""
 
     def __call__(self, event: Event, /) -> object: ...
 

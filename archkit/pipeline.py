@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from archkit.events import Listener
     from archkit.model.platform import Platform
+    from archkit.ports.engine import Engine
+    from archkit.ports.runner import Runner
     from archkit.rendering import Rendering
 
 _MANIFEST_SUFFIXES = frozenset({".yaml", ".yml", ".json"})
@@ -82,6 +84,8 @@ class Pipeline:
         renderer: Keyword arguments for :class:`~archkit.AffinityRenderer`, such as ``{"affinity": "always"}``.
         cancel: Set it to stop a build.
         on_event: Told of every step.
+        runner: Starts the tools that builders drive; None: the real one.
+        engine: The local engine, for an ``EngineSink``; None: Docker's.
     """
 
     def __init__(
@@ -97,6 +101,8 @@ class Pipeline:
         renderer: Mapping[str, object] = {},
         cancel: threading.Event | None = None,
         on_event: Listener | None = None,
+        runner: Runner | None = None,
+        engine: Engine | None = None,
     ) -> None:
         self.artifacts: tuple[Artifact, ...] = (artifacts,) if isinstance(artifacts, Artifact) else tuple(artifacts)
         self.manifests: tuple[Path, ...] = _paths(manifests)
@@ -106,6 +112,7 @@ class Pipeline:
         self.requested: PlatformSet | None = None if requested is None else PlatformSet.parse(requested)
         self.renderer: dict[str, object] = dict(renderer)
         self._cancel, self._on_event = cancel, on_event
+        self._runner, self._engine = runner, engine
         self._mode: Mode | None = None
         self._result: BuildResult | None = None
 
@@ -167,7 +174,7 @@ class Pipeline:
 
     def _session(self, mode: Mode) -> contextlib.AbstractContextManager[BuildSession]:
         refuse_without_place(Targets(self.requested, requested=self.requested is not None), self.sink, mode)
-        return BuildSession.open(self.sink, cancel=self._cancel, on_event=self._on_event)
+        return BuildSession.open(self.sink, cancel=self._cancel, on_event=self._on_event, runner=self._runner, engine=self._engine)
 
     def _plan(self, session: BuildSession, mode: Mode) -> PipelinePlan:
         supported = [session.supported(artifact) for artifact in self.artifacts]

@@ -53,7 +53,7 @@ def build(
         cancel: Set it to stop; nothing that was pushed is visible under the final tags then.
         on_event: Told of every step, from the thread that does the work.
         runner: Starts the tools that builders drive; None: the real one.
-        engine: The local engine, for an ``EngineSink``.
+        engine: The local engine, for an ``EngineSink``; None: Docker's.
 
     Returns:
         One image per artifact, in their order.

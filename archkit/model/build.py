@@ -180,7 +180,9 @@ class BuildPlan:
             lines.append(f"{build.image} -> {build.target} ({self.sink})")
             lines.append(f"  builder: {build.builder}; platforms: {str(build.platforms).replace(',', ', ')}")
             for platforms, reference in build.requests:
-                pushed = "pushed by digest" if reference is None else f"pushed as {reference.tag}"
+                pushed = (
+                    "pushed by digest" if reference is None else f"{'left' if build.engine == 'built' else 'pushed'} as {reference.tag}"
+                )
                 lines.append(f"  build {str(platforms).replace(',', ' + ')}, {pushed}")
             lines += [f"  because {reason}" for reason in build.reasons]
         return "\n".join([*lines, *map(str, self.findings)])

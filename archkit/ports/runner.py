@@ -64,6 +64,9 @@ class Runner(Protocol):
     ) -> Completed:
         """Run a program to its end. Nothing that it started is left afterwards, however it ends.
 
+        Only a daemon is beyond that: what made a session of its own stays after a program that ended by itself, and what
+        has also lost its parents cannot be found where it is to be ended.
+
         Args:
             command: Program and arguments; no shell looks at them. A ``Secret`` among them is refused: everybody on the
                 machine can read the arguments of programs.

@@ -22,6 +22,7 @@ from archkit import (
     EngineInfo,
     EngineSink,
     LayoutSink,
+    Pipeline,
     Platform,
     PlatformNotDelivered,
     PlatformSet,
@@ -29,13 +30,14 @@ from archkit import (
     ToolNotFoundError,
     build,
 )
+from archkit.testing import FakeRunner
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from archkit import BuildContext, ImageReference
-    from archkit.testing import Answer, Call, FakeRunner
+    from archkit.testing import Answer, Call
 
 BOTH = "linux/amd64,linux/arm64"
 
@@ -195,3 +197,16 @@ def test_a_command_cannot_fill_a_layout(tmp_path: Path) -> None:
         build(
             Artifact("web", tmp_path, builder=CustomBuilder(shell="true")), targets="linux/arm64", sink=LayoutSink(tmp_path / "o"), tag="1"
         )
+
+
+def test_a_pipeline_fills_an_engine_and_runs_the_tools_that_it_is_given(tmp_path: Path) -> None:
+    engine, tools = FakeEngine(), FakeRunner()
+    tools.on("make").do(lambda call: engine.images.update({"web:1_archkit-staging": PlatformSet(call.env["PLATFORMS"])}))
+    web = Artifact("web", tmp_path, builder=CustomBuilder(["make"], staged=True))
+    pipeline = Pipeline(web, sink=EngineSink(), tag="1", requested="linux/arm64", engine=engine, runner=tools)
+
+    plan = pipeline.plan()
+    assert plan.build is not None
+    assert "build linux/arm64, left as 1_archkit-staging" in plan.explain()
+    assert pipeline.build().images[0].reference == "web:1"
+    tools.check()
