@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 
 from archkit.errors import RegistryError
+from archkit.model.layout_name import read_layout_name
 from archkit.model.oci import Descriptor, DocumentError, ImageManifest, Index, RawManifest, parse_config
 from archkit.model.platform import Platform
 from archkit.model.reference import ImageReference
@@ -78,9 +79,9 @@ def open_base(base: str, store: ImageStore | None) -> BaseSource:
         ReferenceSyntaxError: Neither a reference nor a layout.
         RegistryError: It is not there or cannot be read.
     """
-    from archkit.adapters.oci_layout import LayoutByTag, read_layout_name
-
     if (named := read_layout_name(base)) is not None:
+        from archkit.adapters.oci_layout import LayoutByTag
+
         layout, inside = LayoutByTag(named[0]), named[1]
         return _source(base, layout, inside.repository_only, layout.manifest(inside))
     reference = ImageReference.parse(base)

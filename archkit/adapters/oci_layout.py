@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archkit.adapters.content import as_reference, check, checked, find_platforms, read_manifest
 from archkit.adapters.layout_folder import LayoutFolder
 from archkit.errors import ReferenceSyntaxError, RegistryError
+from archkit.model.layout_name import layout_name
 from archkit.model.oci import Descriptor, DocumentError
 from archkit.model.reference import Digest, ImageReference
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator, Mapping, Sequence
 
     from archkit.model.oci import RawManifest
     from archkit.model.platform_set import PlatformSet
-    from archkit.ports.registry import ImageStore, KnowsSizes
+    from archkit.ports.registry import ImageStore, InFolder, KnowsSizes
 
-OCI_PREFIX = "oci:"
 _FULL_NAME = "io.containerd.image.name"
 _REF_NAME = "org.opencontainers.image.ref.name"
 _MANIFEST_LIMIT = _BLOB_LIMIT = 4 * 1024 * 1024
@@ -256,17 +256,12 @@ def _tag_of(entry: Mapping[str, Any]) -> str | None:
 class LayoutByTag(OciLayout):
     """A layout whose entries are found by their tag alone, whatever full name they carry: what ``oci:PATH:TAG`` means.
 
-    Of a reference only tag and digest count. A tag that is written keeps the names that its entry has; a new one gets
+    Of a reference only tag and digest count (:func:`~archkit.model.layout_name.layout_reference` makes one). A tag that is written keeps the names that its entry has; a new one gets
     the tag alone, as regctl, crane and skopeo write it.
 
     Raises:
         RegistryError: From every method that is given a tag: the layout has different images under it.
     """
-
-    @classmethod
-    def reference(cls, tag: str | None = None, digest: str | None = None) -> ImageReference:
-        """A reference for this tag or digest, with a made-up repository; with neither, the only entry."""
-        return ImageReference("localhost", "layout", tag, Digest(digest) if digest is not None else None)
 
     def _name(self, ref: ImageReference) -> str:
         return layout_name(self.path, ref.tag, ref.digest)
@@ -289,31 +284,7 @@ class LayoutByTag(OciLayout):
             raise RegistryError(self._name(ref), f"{len(entries)} different images have this tag: {names}", remedy="name a digest")
 
 
-def layout_name(path: str | os.PathLike[str], tag: str | None = None, digest: str | None = None) -> str:
-    """``oci:PATH[:TAG][@DIGEST]``: how texts name what is in a layout."""
-    return f"{OCI_PREFIX}{os.fspath(path)}" + (f":{tag}" if tag is not None else "") + (f"@{digest}" if digest is not None else "")
-
-
-def read_layout_name(text: str) -> tuple[Path, ImageReference] | None:
-    """The folder, and what is meant in it, of ``oci:PATH[:TAG][@DIGEST]``; None when a text names no layout.
-
-    Raises:
-        ReferenceSyntaxError: What stands behind the path is no tag or no digest.
-    """
-    if not text.startswith(OCI_PREFIX):
-        return None
-    rest, _, digest = text.removeprefix(OCI_PREFIX).partition("@sha")
-    path, colon, tag = rest.rpartition(":")
-    if not colon or "/" in tag or "\\" in tag:
-        path, tag = rest, ""
-    if not path:
-        raise ReferenceSyntaxError(text, "the path of the layout is missing")
-    try:
-        return Path(path), LayoutByTag.reference(tag or None, f"sha{digest}" if digest else None)
-    except ReferenceSyntaxError as error:
-        raise ReferenceSyntaxError(text, error.reason) from None
-
-
 if TYPE_CHECKING:
     _conforms: type[ImageStore] = OciLayout
     _knows_sizes: type[KnowsSizes] = OciLayout
+    _in_folder: type[InFolder] = OciLayout

@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from archkit.adapters.content import as_reference
-from archkit.adapters.oci_layout import LayoutByTag, read_layout_name
+from archkit.adapters.oci_layout import LayoutByTag
+from archkit.model.layout_name import read_layout_name
 
 if TYPE_CHECKING:
     from collections.abc import Generator

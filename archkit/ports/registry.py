@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
 
     from archkit.model.oci import Descriptor, RawManifest
     from archkit.model.platform_set import PlatformSet
@@ -73,6 +74,16 @@ class ImageStore(PlatformLookup, ImageTransfer, Protocol):
 
     def delete_tag(self, reference: ImageReference | str) -> bool:
         """Remove the tag and nothing else; False when the store cannot delete by tag."""
+        ...
+
+
+@runtime_checkable
+class InFolder(Protocol):
+    """A store that is a folder: no network is asked, and nobody checks that an index names what is there."""
+
+    @property
+    def path(self) -> Path:
+        """The folder."""
         ...
 
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import attrs
 
 from archkit.adapters.content import as_reference
-from archkit.adapters.oci_layout import LayoutByTag, OciLayout, layout_name, read_layout_name
 from archkit.copying import Place
 from archkit.errors import RegistryError
+from archkit.model.layout_name import layout_name, read_layout_name
 from archkit.model.reference import ImageReference
 from archkit.ports.http import Retries
-from archkit.ports.registry import ImageStore, Retrying
+from archkit.ports.registry import ImageStore, InFolder, Retrying
 from archkit.stitching.requests import Ledger, RecordedStore, RehearsedStore
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Located:
     @property
     def keeps_anything(self) -> bool:
         """Whether the store takes an index though its images are not there: a folder checks nothing."""
-        return isinstance(self.store.store, OciLayout)
+        return isinstance(self.store.store, InFolder)
 
     def with_tag(self, tag: str) -> Located:
         """The same repository under this tag."""
@@ -83,11 +83,11 @@ class Places:
     def __init__(self, store: ImageStore, *, dry_run: bool) -> None:
         self.ledger: Ledger = Ledger()
         self._recorded: type[RecordedStore] = RehearsedStore if dry_run else RecordedStore
-        self.own: RecordedStore = self._recorded(store, None if isinstance(store, OciLayout) else self.ledger)
+        self.own: RecordedStore = self._recorded(store, None if isinstance(store, InFolder) else self.ledger)
         """The stitcher's store."""
         self.retries: Retries = store.retries if isinstance(store, Retrying) else Retries()
         """How long the stitcher's store may be waited for."""
-        self._layouts: dict[tuple[type[OciLayout], Path], RecordedStore] = {}
+        self._layouts: dict[tuple[Path, bool], RecordedStore] = {}
         self._lock = threading.Lock()
 
     def locate(self, name: ImageReference | str) -> Located:
@@ -109,8 +109,9 @@ class Places:
             reference: What is meant in it.
             by_tag: Only its tag and digest count, as where a text names the layout; otherwise the full name does.
         """
-        kind = LayoutByTag if by_tag else OciLayout
-        key = (kind, path.absolute())
+        from archkit.adapters.oci_layout import LayoutByTag, OciLayout  # most stitches have none
+
+        layout = LayoutByTag(path) if by_tag else OciLayout(path)
         with self._lock:
-            store = self._layouts.setdefault(key, self._recorded(kind(path), None))
+            store = self._layouts.setdefault((path.absolute(), by_tag), self._recorded(layout, None))
         return Located(store, reference, path if by_tag else None)

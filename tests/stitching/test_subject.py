@@ -10,6 +10,7 @@ import pytest
 
 from archkit import IndexStitcher, RegistryClient, RegistryError, Retries, StitchError, TagMovedError
 from archkit.adapters.oci_layout import LayoutByTag
+from archkit.model.layout_name import layout_reference
 from archkit.model.oci import OCI_INDEX, Index
 from archkit.planning.index import encode_index
 from archkit.testing import EmbeddedRegistry, ImageFactory, RepositoryRules
@@ -188,7 +189,7 @@ def test_a_layout_lists_it_under_a_tag(tmp_path: Path, archkit_registry: Embedde
     part = ImageFactory(layout).push("localhost/layout:part", "linux/amd64")
     made = IndexStitcher(archkit_registry.client()).stitch(f"oci:{tmp_path}:1", [part], subject=f"oci:{tmp_path}:subject")
     assert subject.digest is not None
-    listed = layout.manifest(layout.reference(f"sha256-{subject.digest.hex}")).document()
+    listed = layout.manifest(layout_reference(f"sha256-{subject.digest.hex}")).document()
     assert isinstance(listed, Index)
     assert [entry.digest for entry in listed.manifests] == [made.digest]
 
