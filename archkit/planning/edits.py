@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import TypeAlias, cast
 
 import attrs
@@ -113,6 +114,7 @@ def at(data: object, path: Sequence[str | int]) -> object:
     return data
 
 
+@lru_cache(maxsize=1024)
 def path_text(path: Path) -> str:
     """The path as people write it.
 

@@ -8,7 +8,7 @@ named beside them.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar, cast
 
 import attrs
 
@@ -23,6 +23,7 @@ CONTAINER_IMAGES = ("initContainers[].image", "containers[].image")
 VOLUME_IMAGES = ("volumes[].image.reference",)
 """Where a pod spec names images that are only mounted (Kubernetes 1.31 and later)."""
 
+_WILD = frozenset({"[]", "*"})
 _MAX_VISITS = 500_000
 """How often one document may lead to a pod or an image; only aliases inside aliases reach it."""
 
@@ -165,8 +166,7 @@ class Reader(Protocol[N]):
         ...
 
 
-@attrs.frozen
-class ImagePlace:
+class ImagePlace(NamedTuple):
     """One image of a pod."""
 
     path: Path
@@ -195,7 +195,7 @@ class FoundPod(Generic[N]):
     @property
     def object_name(self) -> str:
         """``kind/namespace/name``, without what is not written."""
-        return "/".join(part for part in (self.kind, self.namespace, self.name) if part)
+        return "/".join(filter(None, (self.kind, self.namespace, self.name)))
 
 
 RULES = ("affinity", "nodeSelector", "nodeName", "os", "tolerations")
@@ -209,8 +209,7 @@ def placement_rules(pod: FoundPod[N], reader: Reader[N]) -> Mapping[str, object]
 
 def _rules(node: N, holder: Sequence[str], reader: Reader[N]) -> Mapping[str, object]:
     if not holder:
-        children = ((key, reader.child(node, key)) for key in RULES)
-        return {key: reader.value(child) for key, child in children if child is not None}
+        return {key: reader.value(child) for key in RULES if (child := reader.child(node, key)) is not None}
     child = reader.child(node, holder[0])
     if child is None:
         return {}
@@ -227,8 +226,11 @@ class KindTable:
         self._rules: Mapping[tuple[str, str], KindRule] = {(rule.group, rule.kind): rule for rule in (*KINDS, *own)}
         places = [place for rule in self._rules.values() for place in rule.pods]
         paths = [path for place in places for path in (*place.images, *place.volume_images, *place.shared_images)]
-        self.words: frozenset[str] = frozenset(_image_word(path) for path in paths)
-        """Keys of which every document with an image has at least one."""
+        self._words = tuple({_image_word(path) for path in paths})  # every document with an image has at least one of these keys
+
+    def may_hold_images(self, text: str) -> bool:
+        """Whether a text has a word without which no image stands in it, or a backslash, which could spell one."""
+        return next((True for word in self._words if word in text), False) or "\\" in text
 
     def wanted(self, api_version: str, kind: str) -> bool:
         """Whether a document of this kind may hold pods."""
@@ -267,34 +269,46 @@ def _pods_of(rule: KindRule, root: N, at: Path, reader: Reader[N], budget: list[
             name = prefix + "*"
     for place in rule.pods:
         shared = [found for path in place.shared_images for found in _images(root, at, path, reader, budget)]
-        for pod_path, node in _matches(root, at, _steps(place.at), reader, budget):
+        holder = None if place.affinity is None else _steps(place.affinity)
+        for pod_path, node in _matches(root, at, place.at, reader, budget):
             images = [found for path in place.images for found in _images(node, pod_path, path, reader, budget)]
-            images += [
-                attrs.evolve(found, mounted=True) for path in place.volume_images for found in _images(node, pod_path, path, reader, budget)
-            ]
-            holder = None if place.affinity is None else _steps(place.affinity)
+            for path in place.volume_images:
+                images += _images(node, pod_path, path, reader, budget, mounted=True)
             yield FoundPod(rule.kind, namespace, name, pod_path, (*images, *shared), holder, rule.caution, node)
 
 
-def _images(node: N, at: Path, path: str, reader: Reader[N], budget: list[int]) -> list[ImagePlace]:
-    found = ((path, reader.text(leaf)) for path, leaf in _matches(node, at, _steps(path), reader, budget))
-    return [ImagePlace(path, image) for path, image in found if image]
+def _images(node: N, at: Path, path: str, reader: Reader[N], budget: list[int], *, mounted: bool = False) -> list[ImagePlace]:
+    matches = _matches(node, at, path, reader, budget)
+    return [ImagePlace(found, image, mounted) for found, leaf in matches if (image := reader.text(leaf))] if matches else []
 
 
-def _matches(node: N, at: Path, steps: Sequence[str], reader: Reader[N], budget: list[int]) -> list[tuple[Path, N]]:
-    """Where the steps lead from a node, in the order of the document."""
-    found = [(at, node)]
-    for step in steps:
-        if step == "[]":
-            found = [((*path, index), item) for path, parent in found for index, item in enumerate(reader.items(parent))]
-        else:
-            keys = ((path, parent, key) for path, parent in found for key in (reader.keys(parent) if step == "*" else (step,)))
-            children = (((*path, key), reader.child(parent, key)) for path, parent, key in keys)
-            found = [(path, child) for path, child in children if child is not None]
-        if not found:
-            return found
-        _spend(budget, len(found))
+def _matches(node: N, at: Path, path: str, reader: Reader[N], budget: list[int]) -> list[tuple[Path, N]]:
+    """Where a path leads from a node, in the order of the document."""
+    found: list[tuple[Path, N]] = []
+    _collect(node, at, _route(path), reader, budget, found)
     return found
+
+
+def _collect(  # noqa: PLR0917 - called for every item of every list on the way
+    node: N, at: Path, route: _Route, reader: Reader[N], budget: list[int], found: list[tuple[Path, N]]
+) -> None:
+    child = reader.child
+    for key in route.keys:
+        inner = child(node, key)
+        if inner is None:
+            return
+        node = inner
+    here = at + route.keys
+    if route.behind is None:
+        _spend(budget, 1)
+        found.append((here, node))
+        return
+    items: Sequence[tuple[str | int, N]] = list(enumerate(reader.items(node)))
+    if route.wild == "*":
+        items = [(key, cast("N", child(node, key))) for key in reader.keys(node)]
+    _spend(budget, len(items))
+    for step, item in items:
+        _collect(item, (*here, step), route.behind, reader, budget, found)
 
 
 def _spend(budget: list[int], count: int) -> None:
@@ -306,6 +320,27 @@ def _spend(budget: list[int], count: int) -> None:
 def _text(node: N, key: str, reader: Reader[N]) -> str:
     child = reader.child(node, key)
     return (reader.text(child) or "") if child is not None else ""
+
+
+class _Route(NamedTuple):
+    """A path, cut where it branches."""
+
+    keys: tuple[str, ...]
+    wild: str
+    behind: _Route | None
+    """From each item on; None where the path ends."""
+
+
+@lru_cache(maxsize=1024)
+def _route(path: str) -> _Route:
+    steps = _steps(path)
+    route: _Route | None = None
+    end = len(steps)
+    for number in range(len(steps) - 1, -1, -1):
+        if steps[number] in _WILD:
+            route = _Route(steps[number + 1 : end], steps[end] if route is not None else "", route)
+            end = number
+    return _Route(steps[:end], steps[end] if route is not None else "", route)
 
 
 @lru_cache(maxsize=1024)

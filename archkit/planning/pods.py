@@ -122,7 +122,7 @@ def _affinity(pod: FoundPod[Any], common: PlatformSet, rules: Mapping[str, objec
             names = str(common).replace(",", ", ")
             message = f"a {pod.kind} has no place for affinity; its images run on {names}"
             notes.append(Note("kind-without-affinity", message, "restrict the pods where they are started"))
-        return attrs.evolve(plan, edits=(), notes=tuple(notes))
+        return AffinityPlan((), tuple(notes), plan.cells)
     if edits:
         variant = _variants.get(common, "", lambda: variant_note(common))
         notes += [variant] if variant is not None else []
@@ -130,7 +130,7 @@ def _affinity(pod: FoundPod[Any], common: PlatformSet, rules: Mapping[str, objec
             notes.append(Note("kind-without-affinity", pod.caution, "turn it on, or render with affinity='never'"))
     if not at(rules, (*holder, "nodeName")):
         edits += _tolerations(pod, plan, rules, wishes)
-    return attrs.evolve(plan, edits=tuple(edits), notes=tuple(notes))
+    return AffinityPlan(tuple(edits), tuple(notes), plan.cells)
 
 
 _variants: Recent[Note | None] = Recent()

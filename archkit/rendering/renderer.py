@@ -20,7 +20,7 @@ from archkit.planning.kinds import KindRule, KindTable
 from archkit.planning.pods import Wishes
 from archkit.rendering.objects import render_object
 from archkit.rendering.results import RenderedObjects, Rendering
-from archkit.rendering.text import render_chunk
+from archkit.rendering.text import collector_paused, render_chunk
 from archkit.rendering.work import Report, Seen, Tools
 
 if TYPE_CHECKING:
@@ -153,7 +153,8 @@ class AffinityRenderer:
             if held is not None:
                 yield held
             report = Report(name)
-            held = Rendering(render_chunk(chunk, self._tools, seen, report), report.changes, report.findings, report.pods)
+            with collector_paused():
+                held = Rendering(render_chunk(chunk, self._tools, seen, report), report.changes, report.findings, report.pods)
         if held is None:
             held = Rendering("")
         yield attrs.evolve(held, findings=(*held.findings, *self._unused(seen)))
@@ -175,7 +176,8 @@ class AffinityRenderer:
 
     def _render(self, text: str, name: str, seen: Seen) -> Rendering:
         report = Report(name)
-        parts = [render_chunk(chunk, self._tools, seen, report) for chunk in yaml.split(text, name, self._tools.limits)]
+        with collector_paused():
+            parts = [render_chunk(chunk, self._tools, seen, report) for chunk in yaml.split(text, name, self._tools.limits)]
         return Rendering("".join(parts), report.changes, report.findings, report.pods)
 
     def _unused(self, seen: Seen) -> list[Finding]:

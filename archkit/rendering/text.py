@@ -28,15 +28,14 @@ def render_chunk(chunk: yaml.Chunk, tools: Tools, seen: Seen, report: Report) ->
         ManifestSyntaxError: It may hold pods and is not YAML.
         ManifestTooLarge: Beyond a limit.
     """
-    if not any(word in chunk.text for word in tools.kinds.words) and "\\" not in chunk.text:
-        return chunk.text  # a backslash could spell such a word in an escape
+    if not tools.kinds.may_hold_images(chunk.text):
+        return chunk.text
     try:
-        with _collector_paused():
-            tree = yaml.read(chunk, report.name, tools.limits, tools.kinds.wanted)
-            if tree is None:
-                return chunk.text
-            form = _TextForm(tree, report.name)
-            render_document(form, 0, tools, seen, report)
+        tree = yaml.read(chunk, report.name, tools.limits, tools.kinds.wanted)
+        if tree is None:
+            return chunk.text
+        form = _TextForm(tree, report.name)
+        render_document(form, 0, tools, seen, report)
     except yaml.Templated as error:
         where = f"{report.name}:{error.line}"
         report.findings.append(Finding.of("templated-document", f"left as it is: {error.reason}", where, "render the template first"))
@@ -47,8 +46,8 @@ def render_chunk(chunk: yaml.Chunk, tools: Tools, seen: Seen, report: Report) ->
 
 
 @contextlib.contextmanager
-def _collector_paused() -> Generator[None, None, None]:
-    """No garbage collection while a document's events are alive: they are many, and none of them is in a cycle."""
+def collector_paused() -> Generator[None, None, None]:
+    """No garbage collection while documents' events come and go: they are many, and none of them is in a cycle."""
     if not gc.isenabled():
         yield
         return
@@ -66,15 +65,15 @@ class _TextForm:
         self.reader = tree
         self.text = tree.source
         self._name = name
-        self._places: dict[Path, tuple[str, str]] = {}
+        self._places: dict[Path, str] = {}
 
     def where(self, pod: FoundPod[int], path: Path) -> str:
-        tree = self.reader
         found = self._places.get(path)
         if found is None:
-            line = tree.line_of(tree.mark(tree.trail(path)[-1]))
-            found = self._places[path] = (f"{self._name}:{line}", path_text(path))
-        return f"{found[0]} {pod.object_name} {found[1]}"
+            tree = self.reader
+            line = tree.line_of_node(tree.trail(path)[-1])
+            found = self._places[path] = f"{self._name}:{line} {pod.object_name} {path_text(path)}"
+        return found
 
     def repeated_key(self, pod: FoundPod[int]) -> str | None:
         tree = self.reader
@@ -85,7 +84,7 @@ class _TextForm:
         return next((key for node, key in tree.repeated.items() if node in trail or first <= node <= tree.end(first)), None)
 
     def before(self, path: Path) -> str:
-        return self.reader.text(self.reader.locate(path)[0]) or ""
+        return self.reader.text(self.reader.trail(path)[-1]) or ""
 
     def edit(self, groups: Sequence[Sequence[Edit]]) -> Collection[int]:
         edited = yaml.edit(self.reader, groups, f"{self._name}:{self.reader.line}")

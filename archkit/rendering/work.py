@@ -16,7 +16,7 @@ from archkit.planning.pods import Decision, Wishes, decide, left_alone
 from archkit.rendering.results import Change, change, finding, placement
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from archkit.planning.edits import Edit, Path
 
@@ -31,6 +31,8 @@ class Tools:
     wishes: Wishes
     kinds: KindTable
     limits: ManifestLimits
+    decided: dict[object, tuple[Decision, frozenset[str]]] = attrs.field(factory=dict[object, tuple[Decision, frozenset[str]]], eq=False)
+    """What was decided for pods without placement rules of their own, with the names of their built images."""
 
 
 @attrs.define
@@ -82,9 +84,8 @@ def render_document(form: Form[N], root: N, tools: Tools, seen: Seen, report: Re
     """Decide on every pod of a document, make the edits, and write down what happened."""
     work: list[tuple[FoundPod[N], Decision, Finding | None]] = []
     for pod in tools.kinds.pods(root, form.reader):
-        images = [(place, tools.book.look_up(place.image)) for place in pod.images]
-        seen.builds.update(known.built.name for _, known in images if known.built is not None)
-        decision = decide(pod, images, placement_rules(pod, form.reader), tools.wishes)
+        decision, built = _decided(pod, placement_rules(pod, form.reader), tools)
+        seen.builds |= built
         barred = None
         if (key := form.repeated_key(pod)) is not None:
             message = f"the key {key!r} stands there twice, and readers disagree on which one counts: this pod was left as it was"
@@ -93,24 +94,40 @@ def render_document(form: Form[N], root: N, tools: Tools, seen: Seen, report: Re
         work.append((pod, decision, barred))
     groups = [decision.edits for _, decision, _ in work]
     befores = {edit.at: form.before(edit.at) for group in groups for edit in group if isinstance(edit, Replace)}
-    wheres = [[form.where(pod, edit.target) for edit in decision.edits] for pod, decision, _ in work]
-    heads = [(form.where(pod, pod.path), [form.where(pod, path) for path, _ in decision.notes]) for pod, decision, _ in work]
     refused = form.edit(groups) if any(groups) else ()
     for number, (pod, made, barred) in enumerate(work):
-        head, notes = heads[number]
         decision = made
-        report.findings += [barred] if barred is not None else []
+        if barred is not None:
+            report.findings.append(barred)
         if number in refused:
             decision = left_alone(pod, made, tools.wishes)
             message = "an alias shares what had to change with something that must stay: this pod was left as it was"
-            report.findings.append(Finding.of("shared-by-alias", message, head, "write out what the alias stands for"))
-        report.findings += [finding(note, where) for (_, note), where in zip(made.notes, notes, strict=True)]
-        report.changes += [
-            change(edit, where, befores.get(edit.target, ""))
-            for edit, where in zip(decision.edits, wheres[number], strict=bool(decision.edits))
-        ]
-        report.pods.append(placement(head, pod, decision))
+            where = form.where(pod, pod.path)
+            report.findings.append(Finding.of("shared-by-alias", message, where, "write out what the alias stands for"))
+        report.findings += [finding(note, form.where(pod, path)) for path, note in made.notes]
+        report.changes += [change(edit, form.where(pod, edit.target), befores.get(edit.target, "")) for edit in decision.edits]
+        report.pods.append(placement(form.where(pod, pod.path), pod, decision))
     if report.pods and tools.wishes.undecided and not seen.undecided:
         seen.undecided = True
         message = "affinity='mixed' and no cluster: no node affinity was written"
         report.findings.append(Finding.of("cluster-unknown", message, report.name, "pass cluster=, or affinity='always' or 'never'"))
+
+
+_REMEMBERED = 4096
+
+
+def _decided(pod: FoundPod[N], rules: Mapping[str, object], tools: Tools) -> tuple[Decision, frozenset[str]]:
+    """The decision for a pod, and the names of its images that were built.
+
+    It depends on nothing but what the key holds, so that pods with the same images in the same places share one.
+    """
+    key = None if rules else (pod.kind, pod.path, pod.images, pod.holder, pod.caution)
+    found = None if key is None else tools.decided.get(key)
+    if found is None:
+        images = [(place, tools.book.look_up(place.image)) for place in pod.images]
+        found = decide(pod, images, rules, tools.wishes), frozenset(known.built.name for _, known in images if known.built is not None)
+        if key is not None:
+            if len(tools.decided) >= _REMEMBERED:
+                tools.decided.clear()
+            tools.decided[key] = found
+    return found

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
 import attrs
 import yaml
@@ -19,12 +20,15 @@ if TYPE_CHECKING:
     from archkit.planning.edits import Data
 
 _MANY = 8
+_PLACE = itemgetter(0)
+_STYLES = frozenset({"'", '"', "|", ">"})
 _TEXT_TAG = "tag:yaml.org,2002:str"
 
 
 Key: TypeAlias = object
-"""What must be equal of one event, so that lists of them are compared at C's speed: value and whether it is plain, with
-anchor and tag where a document has any; the class of an event without value."""
+"""What must be equal of one event, so that lists of them are compared at C's speed: a scalar's text with the sign of its
+style before it (no plain text begins with such a sign), with anchor and tag where a document has any; the class of an
+event without value."""
 
 
 @attrs.frozen
@@ -49,8 +53,7 @@ class _Leaf:
 _Atom: TypeAlias = "_Start | _End | _Leaf"
 
 
-@attrs.frozen
-class Change:
+class Change(NamedTuple):
     """Events that take the place of others."""
 
     at: int
@@ -106,11 +109,11 @@ def _atoms(value: Data) -> Iterator[_Atom]:
 
 def keys(events: Iterable[yaml.Event], *, properties: bool) -> list[Key]:
     """The keys of events; ``properties`` where there may be anchors and tags."""
-    scalar = yaml.ScalarEvent
+    scalar: Any = yaml.ScalarEvent
     if not properties:
-        return [(event.value, event.implicit) if event.__class__ is scalar else event.__class__ for event in cast("Iterable[Any]", events)]
+        return [event.style + event.value if event.__class__ is scalar else event.__class__ for event in cast("Iterable[Any]", events)]
     return [
-        (event.value, event.implicit, event.anchor, event.tag)
+        (event.style + event.value, event.anchor, event.tag, event.implicit)
         if event.__class__ is scalar
         else (event.__class__, getattr(event, "anchor", None), getattr(event, "tag", None))
         for event in cast("Iterable[Any]", events)
@@ -120,16 +123,16 @@ def keys(events: Iterable[yaml.Event], *, properties: bool) -> list[Key]:
 def difference(old: Sequence[Key], new: Sequence[Key], changes: Iterable[Change]) -> int | None:
     """The place after the edits that is not what it should be; None when all are."""
     left = right = 0
-    for change in sorted(changes, key=lambda item: item.at):
-        right_end = right + change.at - left
-        if old[left : change.at] != new[right:right_end]:
-            return _first_difference(old[left : change.at], new[right:right_end], right)
+    for at, skip, atoms in sorted(changes, key=_PLACE):
+        right_end = right + at - left
+        if old[left:at] != new[right:right_end]:
+            return _first_difference(old[left:at], new[right:right_end], right)
         right = right_end
-        right_end += len(change.atoms)
-        wrong = _unfit(new[right:right_end], change.atoms)
+        right_end += len(atoms)
+        wrong = _unfit(new[right:right_end], atoms)
         if wrong is not None:
             return right + wrong
-        left, right = change.at + change.skip, right_end
+        left, right = at + skip, right_end
     return None if old[left:] == new[right:] else _first_difference(old[left:], new[right:], right)
 
 
@@ -161,9 +164,11 @@ def _fits(key: Key, atom: _Atom) -> bool:
     if isinstance(atom, (_Start, _End)):
         wanted = (atom.anchor, atom.tag) if isinstance(atom, _Start) else (None, None)
         return found[0] is atom.kind and (found[1:] or (None, None)) == wanted
-    if len(found) not in {2, 4} or (found[2:] or (None, None)) != (atom.anchor, atom.tag):
+    text = found[0]
+    if not isinstance(text, str) or (found[1:3] or (None, None)) != (atom.anchor, atom.tag):
         return False
-    value, (plain, _) = found[0], found[1]
+    plain = text[:1] not in _STYLES
+    value = text if plain else text[1:]
     if isinstance(atom.value, str):
         return bool(value == atom.value and (not plain or _tag(value) == _TEXT_TAG))
     read = yaml.safe_load(value)

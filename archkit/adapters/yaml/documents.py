@@ -23,6 +23,7 @@ _MARKER = re.compile(r"(?:^|(?<=[\n\r\x85\u2028\u2029]))(---|\.\.\.)(?=[ \t\n\r\
 _PLAIN_MARKER = re.compile(r"^(---|\.\.\.)(?=[ \t\n]|$(?![\n]))", re.MULTILINE)
 """The same, three times as fast, for texts whose only line break is the line feed."""
 _OTHER_BREAKS = "\r\x85\u2028\u2029"
+_MARKERS = ("---", "...")
 _LINE_END = re.compile(r"\r\n|[\n\r\x85\u2028\u2029]|$(?![\n])")
 _DIRECTIVES_ONLY = re.compile(r"\ufeff?(?:(?:%[^\n\r]*|[ \t]*#[^\n\r]*|[ \t]*)(?:[\n\r\x85\u2028\u2029]|$(?![\n])))*")
 
@@ -74,37 +75,35 @@ def split_stream(lines: Iterable[str], name: str, limits: ManifestLimits) -> Ite
         ManifestTooLarge: One document is beyond its limit; a stream may have any number of them.
     """
     line = 1
-    parts: list[str] = []  # of the document that is not complete yet, at least one whole line each
+    parts: list[str] = []  # of the document that is not complete yet: whole lines
+    begun: list[str] = []  # of a line that is not complete yet
     size = 0
-    for block in _whole_lines(lines):
-        if _MARKER.search(block):
-            *complete, rest = _pieces("".join([*parts, block]))
-            for piece in complete:
-                yield Chunk(piece, line)
-                line += line_breaks(piece)
-            parts, size = [rest], len(rest)
+    for piece in lines:
+        size += len(piece)
+        end = piece.find("\n") + 1
+        if end == len(piece) and not begun:  # a line, as files give them
+            parts.append(piece)
+            complete = piece.startswith(_MARKERS)
         else:
-            parts.append(block)
-            size += len(block)
+            end = piece.rfind("\n") + 1
+            if end:
+                parts.append("".join([*begun, piece[:end]]))
+                begun.clear()
+            begun.append(piece[end:])
+            complete = bool(end) and _MARKER.search(parts[-1]) is not None
+        if complete:
+            *documents, rest = _pieces("".join(parts))
+            for document in documents:
+                yield Chunk(document, line)
+                line += line_breaks(document)
+            parts, size = [rest], len(rest) + sum(map(len, begun))
         if size > limits.document_characters:
             reason = f"a document of more than the limit of {limits.document_characters} characters (document_characters)"
             raise ManifestTooLarge(name, reason, line)
-    if parts:
-        yield Chunk("".join(parts), line)
-
-
-def _whole_lines(pieces: Iterable[str]) -> Iterator[str]:
-    """The same text in pieces that begin at the start of a line."""
-    begun: list[str] = []
-    for piece in pieces:
-        end = piece.rfind("\n") + 1
-        if end:
-            yield "".join([*begun, piece[:end]])
-            begun = []
-        if end < len(piece):
-            begun.append(piece[end:])
-    if begun:
-        yield "".join(begun)
+    if parts or begun:
+        for document in _pieces("".join([*parts, *begun])):
+            yield Chunk(document, line)
+            line += line_breaks(document)
 
 
 def _pieces(text: str) -> Iterator[str]:
@@ -131,7 +130,7 @@ def _marker_in(text: str) -> re.Pattern[str]:
     return _MARKER if any(sign in text for sign in _OTHER_BREAKS) else _PLAIN_MARKER
 
 
-def line_breaks(text: str) -> int:
-    """How many lines a text ends, as editors count."""
-    breaks = text.count("\n")
-    return breaks + text.count("\r") - text.count("\r\n") if "\r" in text else breaks
+def line_breaks(text: str, end: int | None = None) -> int:
+    """How many lines a text, or its part before ``end``, ends, as editors count."""
+    breaks = text.count("\n", 0, end)
+    return breaks + text.count("\r", 0, end) - text.count("\r\n", 0, end) if "\r" in text else breaks

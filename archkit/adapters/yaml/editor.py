@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING, TypeAlias
 
 import attrs
@@ -42,6 +43,7 @@ class Edited:
     """Groups of edits that were not made, because aliases share their place with something that must not change."""
 
 
+_ORDER = attrgetter("start", "rank")
 _Place: TypeAlias = tuple[type, int, str]
 """Kind of edit, node, and the key of an ``Insert``."""
 
@@ -87,14 +89,14 @@ def edit(tree: Tree, groups: Sequence[Sequence[Edit]], name: str) -> Edited:
 
 
 def _place(tree: Tree, item: Edit) -> _Place:
-    node = tree.resolve(tree.locate(item.target)[0])
+    node = tree.resolve(tree.trail(item.target)[-1])
     return (type(item), node, item.key if isinstance(item, Insert) else "")
 
 
 def _spliced(source: str, splices: Iterable[Splice], name: str) -> str:
     parts: list[str] = []
     at = 0
-    for splice in sorted(splices, key=lambda item: (item.start, item.rank)):
+    for splice in sorted(splices, key=_ORDER):
         if splice.start < at:
             raise EditError(name, "two edits overlap")
         parts += (source[at : splice.start], splice.text)
@@ -103,7 +105,7 @@ def _spliced(source: str, splices: Iterable[Splice], name: str) -> str:
 
 
 def _check(tree: Tree, text: str, changes: Sequence[Change], name: str) -> None:
-    properties = any(sign in tree.source for sign in "&!")
+    properties = "&" in tree.source or "!" in tree.source
     try:
         after = keys_of(text, properties=properties)
     except yaml.YAMLError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, TypeGuard
+from typing import TYPE_CHECKING, NamedTuple, TypeGuard
 
 import attrs
 
@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from archkit.planning.edits import Data
 
 
-@attrs.frozen
-class Block:
+class Block(NamedTuple):
     """Block style: one value per line, structure by indentation."""
 
     step: int = 2
@@ -52,12 +51,14 @@ def block_entry(key: str, value: Data, column: int, style: Block) -> list[str]:
     return [f"{pad}{name}: {_leaf(value)}"]
 
 
-_known_lines: Recent[list[str]] = Recent()
+_known_text: Recent[str] = Recent()
 
 
-def known_entry(key: str, value: Data, column: int, style: Block) -> list[str]:
-    """:func:`block_entry`, made once for the same object in the same place and style; do not change the list."""
-    return _known_lines.get(value, (key, column, style), lambda: block_entry(key, value, column, style))
+def entry_text(key: str, value: Data, column: int, style: Block) -> str:
+    """:func:`block_entry` as text of whole lines, made once for the same object in the same place and style."""
+    return _known_text.get(
+        value, (key, column, style), lambda: "".join(line + style.newline for line in block_entry(key, value, column, style))
+    )
 
 
 def block_mapping(value: Mapping[str, Data], column: int, style: Block) -> list[str]:

@@ -7,6 +7,7 @@ slower, after one warning.
 from __future__ import annotations
 
 import warnings
+from itertools import islice
 from typing import TYPE_CHECKING, Protocol, cast
 
 import attrs
@@ -18,7 +19,7 @@ from archkit.adapters.yaml.tree import Tree
 from archkit.errors import ArchkitError, ManifestSyntaxError, ManifestTooLarge
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 try:
     from yaml._yaml import CParser as LibyamlParser
@@ -107,56 +108,94 @@ def read(chunk: Chunk, name: str, limits: ManifestLimits, wanted: Callable[[str,
     return tree
 
 
-def _scan(  # noqa: PLR0912 - the hot loop of rendering: calls in it would double its time
-    parser: _Parser,
-    text: str,
-    limits: ManifestLimits,
-    wanted: Callable[[str, str], bool] | None,
-) -> Tree | None:
+_BATCH = 4096
+"""Events that are taken at once, at C's speed; the limits are looked at between batches."""
+
+
+def _scan(parser: _Parser, text: str, limits: ManifestLimits, wanted: Callable[[str, str], bool] | None) -> Tree | None:
     get = cast("Callable[[], yaml.Event]", parser.get_event)
     get()  # the stream's start
     if get().__class__ is yaml.StreamEndEvent:
         return None
-    events: list[yaml.Event] = []
-    append = events.append
-    ends: dict[int, int] = {}
-    opened: list[int] = []
-    anchored = "&" in text
-    anchors: dict[str, int] = {}
-    aliases: dict[int, int] = {}
-    header = _Header(wanted)
-    undecided = wanted is not None
-    scalar, mapping, sequence = yaml.ScalarEvent, yaml.MappingStartEvent, yaml.SequenceStartEvent
-    for number in range(limits.nodes):
-        event = get()
-        kind = event.__class__
-        if undecided and len(opened) == 1:
-            if header.refuses(event) and not _again(text, event, events[0]):
-                return None
-            undecided = header.open
-        if kind is not scalar:
+    structure = _Structure(limits)
+    if wanted is not None and not _header(get, structure.events, text, limits, wanted):
+        return None
+    rest = iter(get, None)
+    size = _BATCH
+    while size == _BATCH:
+        size = structure.take(rest)
+    if structure.documents != 1:
+        raise _RefusedError("a second document without a marker of its own", len(text))
+    return Tree(text, structure.events, structure.kinds, structure.ends, structure.aliases)
+
+
+class _Structure:
+    """Pairs the events of a document, as they come: ends to starts, aliases to anchors."""
+
+    __slots__ = ("_anchored", "_anchors", "_limits", "_opened", "aliases", "documents", "ends", "events", "kinds")
+
+    def __init__(self, limits: ManifestLimits) -> None:
+        self.events: list[yaml.Event] = []
+        self.kinds: list[type[yaml.Event]] = []
+        self.ends: dict[int, int] = {}
+        self.aliases: dict[int, int] = {}
+        self.documents: int = 0
+        """How many have ended."""
+        self._opened: list[int] = []
+        self._anchors: dict[str, int] = {}
+        self._anchored = 0
+        self._limits = limits
+
+    def take(self, stream: Iterator[yaml.Event]) -> int:
+        """Take the next events of a stream; returns how many.
+
+        Raises:
+            _RefusedError: More values or more levels than allowed, or an alias that cannot be followed.
+        """
+        before = len(self.events)
+        try:
+            self.events += islice(stream, _BATCH)
+        finally:  # what came before an error in the text may be beyond a limit, which says more
+            self._read(len(self.kinds))
+        return len(self.events) - before
+
+    def _read(self, start: int) -> None:
+        kinds, ends, opened = self.kinds, self.ends, self._opened
+        fresh = list(map(type, self.events[start:] if start else self.events))
+        kinds += fresh
+        scalar, mapping, sequence = yaml.ScalarEvent, yaml.MappingStartEvent, yaml.SequenceStartEvent
+        deepest = self._limits.depth
+        for number in [number for number, kind in enumerate(fresh, start) if kind is not scalar]:
+            kind = kinds[number]
             if kind is mapping or kind is sequence:
                 opened.append(number)
-                if len(opened) > limits.depth:
-                    raise _RefusedError(f"deeper than the limit of {limits.depth} levels (depth)", _start(event), too_large=True)
+                if len(opened) > deepest:
+                    reason = f"deeper than the limit of {deepest} levels (depth)"
+                    raise _RefusedError(reason, _start(self.events[number]), too_large=True)
             elif kind is yaml.AliasEvent:
-                aliases[number] = _target(cast("yaml.AliasEvent", event), anchors, ends, events)
-                append(event)
-                continue
-            elif kind is yaml.DocumentEndEvent:
-                break
-            else:
+                self.aliases[number] = self._target(number)
+            elif opened:
                 ends[opened.pop()] = number
-                append(event)
-                continue
-        if anchored and (anchor := event.anchor) is not None:  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
-            anchors[anchor] = number
-        append(event)
-    else:
-        raise _RefusedError(f"more than the limit of {limits.nodes} values (nodes)", len(text), too_large=True)
-    if get().__class__ is not yaml.StreamEndEvent:
-        raise _RefusedError("a second document without a marker of its own", len(text))
-    return Tree(text, events, ends, aliases)
+            elif kind is yaml.DocumentEndEvent:
+                self.documents += 1
+        if len(kinds) > self._limits.nodes + 2:  # the ends of document and stream are no values
+            reason = f"more than the limit of {self._limits.nodes} values (nodes)"
+            raise _RefusedError(reason, _start(self.events[self._limits.nodes]), too_large=True)
+
+    def _target(self, alias: int) -> int:
+        """What an alias stands for: the last before it that has the anchor."""
+        for number in range(self._anchored, alias):
+            anchor: str | None = getattr(self.events[number], "anchor", None)
+            if anchor is not None and self.kinds[number] is not yaml.AliasEvent:
+                self._anchors[anchor] = number
+        self._anchored = alias
+        event = cast("yaml.AliasEvent", self.events[alias])
+        target = self._anchors.get(event.anchor or "")
+        if target is None:
+            raise _RefusedError(f"the alias *{event.anchor} names no anchor before it", _start(event))
+        if self.kinds[target] is not yaml.ScalarEvent and target not in self.ends:
+            raise _RefusedError(f"the anchor &{event.anchor} contains itself", _start(event))
+        return target
 
 
 def keys_of(text: str, *, properties: bool) -> list[Key]:
@@ -165,52 +204,55 @@ def keys_of(text: str, *, properties: bool) -> list[Key]:
     Raises:
         yaml.YAMLError: It is not YAML any more.
     """
-    get = cast("Callable[[], yaml.Event]", _parser(text).get_event)
-    last, scalar = yaml.DocumentEndEvent, yaml.ScalarEvent
-    get()
-    get()
-    found: list[Key] = []
-    append = found.append
-    if properties:
-        events: list[yaml.Event] = []
-        while (event := get()).__class__ is not last:
-            events.append(event)
-        found = keys(events, properties=True)
-    else:
-        while (event := get()).__class__ is not last:
-            append((event.value, event.implicit) if event.__class__ is scalar else event.__class__)  # pyright: ignore[reportAttributeAccessIssue]
-    if get().__class__ is not yaml.StreamEndEvent:
-        raise yaml.YAMLError("a second document")
-    return found
+    events = list(iter(_parser(text).get_event, None))
+    if not (events and events[-1].__class__ is yaml.StreamEndEvent):
+        raise yaml.YAMLError("no document")
+    return keys(events[2:], properties=properties)
 
 
 _ENDS = frozenset({yaml.MappingEndEvent, yaml.SequenceEndEvent, yaml.DocumentEndEvent})
 
 
-class _Header:
-    """Watches the keys of the root for ``apiVersion`` and ``kind``."""
+_HEAD = [yaml.MappingStartEvent, *[yaml.ScalarEvent] * 4]
+_USUAL = len(_HEAD)
+"""A document begins with ``apiVersion`` and ``kind`` but for rare exceptions."""
+_STARTS = frozenset({yaml.MappingStartEvent, yaml.SequenceStartEvent})
 
-    def __init__(self, wanted: Callable[[str, str], bool] | None) -> None:
-        self.open = wanted is not None
-        self._wanted = wanted
-        self._key: str | None = None
-        self._is_key = True
-        self._found: dict[str, str] = {}
 
-    def refuses(self, event: yaml.Event) -> bool:
-        """Whether a document is not wanted, as far as its root's keys say so far."""
-        if event.__class__ in _ENDS:
-            return False
-        value = event.value if isinstance(event, yaml.ScalarEvent) else ""
-        if self._is_key:
-            self._key = value
-        elif self._key in {"apiVersion", "kind"}:
-            self._found[self._key] = value
-        self._is_key = not self._is_key
-        if len(self._found) < 2 or self._wanted is None:
-            return False
-        self.open = False
-        return not self._wanted(self._found["apiVersion"], self._found["kind"])
+def _header(
+    get: Callable[[], yaml.Event], events: list[yaml.Event], text: str, limits: ManifestLimits, wanted: Callable[[str, str], bool]
+) -> bool:
+    """Read as far as the root's ``apiVersion`` and ``kind``; False when such a document is not wanted."""
+    stream = iter(get, None)
+    events += islice(stream, _USUAL)
+    if list(map(type, events)) == _HEAD and (events[1].value, events[3].value) == ("apiVersion", "kind"):  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+        return wanted(events[2].value, events[4].value) or _again(text, events[4], events[0])  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+    level = number = 0
+    key: str | None = None
+    found: dict[str, str] = {}
+    while number < len(events) or number < limits.nodes:
+        if number == len(events):
+            events.append(get())
+        event = events[number]
+        number += 1
+        kind = event.__class__
+        if level == 1 and kind not in _ENDS:
+            value = event.value if isinstance(event, yaml.ScalarEvent) else ""
+            if key is None:
+                key = value
+            else:
+                if key in {"apiVersion", "kind"}:
+                    found[key] = value
+                    if len(found) > 1:
+                        return wanted(found["apiVersion"], found["kind"]) or _again(text, event, events[0])
+                key = None
+        if kind in _STARTS:
+            level += 1
+        elif kind in _ENDS:
+            level -= 1
+        if not 0 < level <= limits.depth:
+            break
+    return True
 
 
 def _start(event: yaml.Event) -> int:
@@ -227,15 +269,6 @@ def _again(text: str, event: yaml.Event, root: yaml.Event) -> bool:
         start = _start(root)
         pattern = rf"[\n\r] {{{start - _line_start(text, start)}}}[\"']?kind[\"']?[ \t]*:"
     return re.compile(pattern).search(text, _start(event)) is not None
-
-
-def _target(event: yaml.AliasEvent, anchors: dict[str, int], ends: dict[int, int], events: list[yaml.Event]) -> int:
-    target = anchors.get(event.anchor or "")
-    if target is None:
-        raise _RefusedError(f"the alias *{event.anchor} names no anchor before it", _start(event))
-    if events[target].__class__ is not yaml.ScalarEvent and target not in ends:
-        raise _RefusedError(f"the anchor &{event.anchor} contains itself", _start(event))
-    return target
 
 
 def _reason(error: Exception, text: str) -> tuple[str, int]:

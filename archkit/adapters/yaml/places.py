@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
-import attrs
 import yaml
 
-from archkit.adapters.yaml.emit import Block, Flow, block_mapping, block_sequence, flow, flow_entry, known_entry
+from archkit.adapters.yaml.emit import Block, Flow, block_mapping, block_sequence, entry_text, flow, flow_entry
 from archkit.adapters.yaml.scalars import written
 
 if TYPE_CHECKING:
@@ -19,12 +18,10 @@ if TYPE_CHECKING:
 
 _BREAK = re.compile(r"\r\n|[\n\r]")
 _INDENT = re.compile(r"[ \t]*")
-_COMMENT_LINE = re.compile(r"[ \t]*#")
 _MAX_STEP = 8
 
 
-@attrs.frozen
-class Splice:
+class Splice(NamedTuple):
     """A piece of text that takes the place of another."""
 
     start: int
@@ -42,15 +39,16 @@ def insert(tree: Tree, items: Sequence[Insert], node: int) -> list[Splice]:
     if _is_flow(tree, node):
         return [_insert_flow(tree, items, node)]
     at = tree.start(node)
-    line = tree.line_start(at)
-    column = at - line
+    column = _column(tree, node)
+    line = at - column
     style = _block_style(tree, items[0].mapping, node)
-    lines = [text for item in items for text in known_entry(item.key, item.value, column, style)]
-    if tree.source[line:at].strip(" "):  # behind a dash: the first new line takes the place of the old first one
-        return [Splice(at, at, style.newline.join([lines[0][column:], *lines[1:], " " * column]), 1)]
-    while (above := tree.line_start(line - 1) if line else 0) < line and _COMMENT_LINE.match(tree.source, above, line):
+    text = "".join([entry_text(item.key, item.value, column, style) for item in items])
+    source = tree.source
+    if source[line:at].strip(" "):  # behind a dash: the first new line takes the place of the old first one
+        return [Splice(at, at, text[column:] + " " * column, 1)]
+    while line and (above := tree.line_start(line - 1)) < line and source[above:line].lstrip(" \t")[:1] == "#":
         line = above
-    return [Splice(line, line, "".join(text + style.newline for text in lines), 1)]
+    return [Splice(line, line, text, 1)]
 
 
 def _insert_flow(tree: Tree, items: Sequence[Insert], node: int) -> Splice:
@@ -180,6 +178,9 @@ def replace(tree: Tree, item: Replace, node: int) -> list[Splice]:
 
 def _plain(tree: Tree, item: Replace) -> str:
     trail = tree.trail(item.at)
+    if not tree.aliases:  # what is inside a flow collection is all flow
+        key = item.at[-1]
+        return written(item.value, flow=_is_flow(tree, tree.owner(trail[-2], key) if isinstance(key, str) else trail[-2]))
     _, entry = tree.locate(item.at)
     holders = trail if entry is None else [*trail, entry.owner]  # a merged key stands in another mapping
     in_flow = any(_is_flow(tree, node) for node in holders) or any(node in tree.aliases for node in trail)
@@ -190,21 +191,28 @@ def _plain(tree: Tree, item: Replace) -> str:
 
 
 def _is_flow(tree: Tree, node: int) -> bool:
-    return bool(getattr(tree.event(node), "flow_style", False))
+    event = tree.event(node)
+    return event.__class__ is not yaml.ScalarEvent and bool(cast("yaml.MappingStartEvent", event).flow_style)
 
 
 def _is_block_mapping(tree: Tree, node: int) -> bool:
-    event = tree.events[node]
-    return isinstance(event, yaml.MappingStartEvent) and not event.flow_style
+    return tree.kinds[node] is yaml.MappingStartEvent and not cast("yaml.MappingStartEvent", tree.events[node]).flow_style
 
 
-def _column(tree: Tree, index: int) -> int:
-    return index - tree.line_start(index)
+def _column(tree: Tree, node: int) -> int:
+    """The column of a node's own text, behind anchor and tag."""
+    event = cast("yaml.MappingStartEvent", tree.events[node])
+    if tree.plain_breaks and event.anchor is None and event.tag is None and event.start_mark is not None:
+        return event.start_mark.column
+    start = tree.start(node)
+    return start - tree.line_start(start)
 
 
 def _newline(tree: Tree, at: int) -> str:
     """The line break that is in use around a place."""
     source = tree.source
+    if tree.plain_breaks:
+        return "\n"
     before = max(source.rfind("\n", 0, at), source.rfind("\r", 0, at))
     if before < 0:
         found = _BREAK.search(source, at)
@@ -220,7 +228,7 @@ def _block_style(tree: Tree, path: Path, node: int) -> Block:
         outer, inner = trail[index], trail[index + 1]
         if not isinstance(path[index], str) or not _is_block_mapping(tree, inner) or not _is_block_mapping(tree, outer):
             continue
-        width = _column(tree, tree.start(inner)) - _column(tree, tree.start(outer))
+        width = _column(tree, inner) - _column(tree, outer)
         if 1 <= width <= _MAX_STEP:
             step = width
             break
@@ -229,18 +237,23 @@ def _block_style(tree: Tree, path: Path, node: int) -> Block:
 
 def _dash(tree: Tree, node: int) -> int:
     """How far dashes stand from their key: of the first list in a node, else of the first in the document."""
-    for first, last in ((node, tree.end(node)), (0, len(tree.events))):
-        for number in range(first + 1, last):
-            event = tree.events[number]
-            if event.__class__ is not yaml.SequenceStartEvent or _is_flow(tree, number):
+    kinds = tree.kinds
+    for first, last in ((node, tree.end(node)), (0, len(kinds))):
+        number = first
+        while (number := _next(kinds, yaml.SequenceStartEvent, number + 1, last)) < last:
+            if _is_flow(tree, number) or kinds[number - 1] is not yaml.ScalarEvent:
                 continue
-            key = tree.events[number - 1]
-            if key.__class__ is not yaml.ScalarEvent:
-                continue
-            width = _column(tree, tree.start(number)) - _column(tree, tree.mark(number - 1))
+            width = _column(tree, number) - (tree.mark(number - 1) - tree.line_start(tree.mark(number - 1)))
             if 0 <= width <= _MAX_STEP:
                 return width
     return 0
+
+
+def _next(kinds: list[type[yaml.Event]], kind: type[yaml.Event], first: int, last: int) -> int:
+    try:
+        return kinds.index(kind, first, last)
+    except ValueError:
+        return last
 
 
 def _flow_style(tree: Tree, node: int) -> tuple[Flow, str]:

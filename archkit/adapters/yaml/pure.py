@@ -52,7 +52,7 @@ def _place_of_nothing(text: str, behind: int, mark: int) -> yaml.Mark:
     """Where libyaml puts an empty value: right behind its colon or dash; ruamel.yaml puts it before the next token."""
     found = _INDICATOR.match(text, behind, mark)
     index = found.end() if found else mark
-    return yaml.Mark("", index, 0, 0, None, 0)
+    return yaml.Mark("", index, text.count("\n", 0, index), 0, None, 0)
 
 
 def _convert(event: Any) -> yaml.Event:

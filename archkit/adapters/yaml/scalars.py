@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 
-_NULLS = frozenset({"", "~", "null", "Null", "NULL"})
+NULLS = frozenset({"", "~", "null", "Null", "NULL"})
+"""Plain scalars that mean nothing."""
 _WORDS = {
     **{text: True for word in ("true", "yes", "on") for text in (word, word.title(), word.upper())},
     **{text: False for word in ("false", "no", "off") for text in (word, word.title(), word.upper())},
@@ -26,7 +27,7 @@ _RESERVED = frozenset({"y", "Y", "n", "N"})
 
 def resolved(text: str) -> object:
     """What a plain scalar means: null, a truth value, a number, or the text itself."""
-    if text in _NULLS:
+    if text in NULLS:
         return None
     if text in _WORDS:
         return _WORDS[text]

@@ -13,7 +13,7 @@ import attrs
 import yaml
 
 from archkit.adapters.yaml.documents import line_breaks
-from archkit.adapters.yaml.scalars import resolved
+from archkit.adapters.yaml.scalars import NULLS, resolved
 from archkit.adapters.yaml.sharing import Sharing
 
 if TYPE_CHECKING:
@@ -24,9 +24,9 @@ _TAG_URI = re.compile(r"!<[^>]*>")
 _VALUE_LIMIT = 200_000
 
 
-@attrs.define(eq=False)
+@attrs.frozen
 class Entry:
-    """One key of a mapping; never changed (frozen would cost three times as much, and there are many)."""
+    """One key of a mapping."""
 
     key: int
     value: int
@@ -41,23 +41,44 @@ class Oversized(ValueError):
 class Tree:
     """The events of one document and the ways between them."""
 
-    __slots__ = ("_entries", "_items", "_trails", "aliases", "ends", "events", "line", "repeated", "sharing", "source")
+    __slots__ = (
+        "_entries",
+        "_items",
+        "_owners",
+        "_trails",
+        "aliases",
+        "ends",
+        "events",
+        "kinds",
+        "line",
+        "plain_breaks",
+        "repeated",
+        "sharing",
+        "source",
+    )
 
-    def __init__(self, source: str, events: list[yaml.Event], ends: dict[int, int], aliases: dict[int, int]) -> None:
+    def __init__(
+        self, source: str, events: list[yaml.Event], kinds: list[type[yaml.Event]], ends: dict[int, int], aliases: dict[int, int]
+    ) -> None:
         self.source: str = source
         self.events: list[yaml.Event] = events
+        self.kinds: list[type[yaml.Event]] = kinds
+        """The class of each event."""
         self.ends: dict[int, int] = ends
         """The closing event of each collection."""
         self.aliases: dict[int, int] = aliases
         """What each alias stands for."""
+        self.plain_breaks: bool = source.isascii() and "\r" not in source
+        """Whether lines end with line feeds alone."""
         self.line: int = 1
         """Of the text's first character, in the whole text."""
         self.repeated: dict[int, str] = {}
         """Mappings that were looked into and have a key twice, with that key."""
         self.sharing: Sharing = Sharing(ends, aliases)
-        self._entries: dict[int, dict[str, Entry]] = {}
+        self._entries: dict[int, dict[str, int]] = {}
+        self._owners: dict[tuple[int, str], int] = {}
         self._items: dict[int, list[int]] = {}
-        self._trails: dict[tuple[str | int, ...], list[int]] = {}
+        self._trails: dict[tuple[str | int, ...], list[int]] = {(): [0]}
 
     # ---- reading -------------------------------------------------------------------------------------------------
 
@@ -81,24 +102,41 @@ class Tree:
         """The number of a node's last event."""
         return self.ends.get(node, node)
 
-    def entries(self, node: int) -> dict[str, Entry]:
-        """The keys of a mapping, merged ones behind its own; none of a node that is no mapping."""
+    def entries(self, node: int) -> dict[str, int]:
+        """The values of a mapping by key, merged ones behind its own; none of a node that is no mapping."""
         found = self._entries.get(node)
         if found is None:
-            node = self.resolve(node)
-            found = self._entries[node] = self._read_entries(node) if self.is_mapping(node) else {}
+            mapping = self.aliases.get(node, node)
+            is_mapping = self.kinds[mapping] is yaml.MappingStartEvent
+            found = self._entries[node] = self._read_entries(mapping) if is_mapping else {}
         return found
 
-    def _read_entries(self, mapping: int) -> dict[str, Entry]:
+    def _read_entries(self, mapping: int) -> dict[str, int]:
+        """The values of a mapping whose keys are all scalars, as nearly every one's are."""
+        events, kinds, scalar, end_of = self.events, self.kinds, yaml.ScalarEvent, self.ends.get
+        found: dict[str, int] = {}
+        at, last = mapping + 1, self.ends[mapping]
+        while at < last:
+            if kinds[at] is not scalar:
+                return self._read_any_entries(mapping)
+            key: str = events[at].value  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+            if key in found:
+                self.repeated[mapping] = key
+            value = at + 1
+            found[key] = value
+            at = end_of(value, value) + 1
+        return found if "<<" not in found else self._read_any_entries(mapping)
+
+    def _read_any_entries(self, mapping: int) -> dict[str, int]:
+        """The same for every mapping: with merges, with aliases and collections for keys."""
         events, ends = self.events, self.ends
-        found: dict[str, Entry] = {}
+        found: dict[str, int] = {}
         merges: list[int] = []
+        self.repeated.pop(mapping, None)
         at, last = mapping + 1, ends[mapping]
         while at < last:
-            event = events[at]
+            event = events[self.aliases.get(at, at)]
             value = ends.get(at, at) + 1
-            if event.__class__ is yaml.AliasEvent:
-                event = self.event(at)
             if isinstance(event, yaml.ScalarEvent):
                 key = event.value
                 if key == "<<" and event.implicit[0]:
@@ -106,18 +144,25 @@ class Tree:
                 else:
                     if key in found:
                         self.repeated[mapping] = key
-                    found[key] = Entry(at, value, mapping)
+                    found[key] = value
             at = ends.get(value, value) + 1
         for merge in merges:
             for source in self.items(merge) if self.is_sequence(merge) else (merge,):
-                for key, entry in self.entries(source).items():
-                    found.setdefault(key, entry)
+                for key, value in self.entries(source).items():
+                    if key not in found:
+                        found[key] = value
+                        self._owners[mapping, key] = self.owner(source, key)
         return found
+
+    def owner(self, node: int, key: str) -> int:
+        """The mapping in which a key of a mapping is written."""
+        mapping = self.aliases.get(node, node)
+        return self._owners.get((mapping, key), mapping)
 
     def child(self, node: int, key: str) -> int | None:
         """The value of a key."""
-        entry = self.entries(node).get(key)
-        return None if entry is None else entry.value
+        found = self._entries.get(node)
+        return (self.entries(node) if found is None else found).get(key)
 
     def keys(self, node: int) -> Sequence[str]:
         """The keys of a mapping."""
@@ -125,13 +170,14 @@ class Tree:
 
     def items(self, node: int) -> Sequence[int]:
         """The items of a sequence."""
-        node = self.resolve(node)
-        if not self.is_sequence(node):
+        node = self.aliases.get(node, node)
+        if self.kinds[node] is not yaml.SequenceStartEvent:
             return ()
         found = self._items.get(node)
         if found is None:
             found, at, ends = [], node + 1, self.ends
-            while at < ends[node]:
+            last = ends[node]
+            while at < last:
                 found.append(at)
                 at = ends.get(at, at) + 1
             self._items[node] = found
@@ -139,8 +185,8 @@ class Tree:
 
     def text(self, node: int) -> str | None:
         """The text of a scalar as it stands; None for null and for collections."""
-        event = self.event(node)
-        if not isinstance(event, yaml.ScalarEvent) or (event.implicit[0] and resolved(event.value) is None):
+        event = self.events[self.aliases.get(node, node)]
+        if not isinstance(event, yaml.ScalarEvent) or (event.implicit[0] and event.value in NULLS):
             return None
         return event.value
 
@@ -160,24 +206,27 @@ class Tree:
         if isinstance(event, yaml.ScalarEvent):
             return resolved(event.value) if event.implicit[0] else event.value
         if isinstance(event, yaml.MappingStartEvent):
-            return {key: self._value(entry.value, budget) for key, entry in self.entries(node).items()}
+            return {key: self._value(child, budget) for key, child in self.entries(node).items()}
         return [self._value(item, budget) for item in self.items(node)]
 
     def locate(self, path: Sequence[str | int]) -> tuple[int, Entry | None]:
         """The node at a path that is there, and the entry that holds it if a mapping does."""
         trail = self.trail(path)
+        node = trail[-1]
         if not path or not isinstance(path[-1], str):
-            return trail[-1], None
-        return trail[-1], self.entries(trail[-2])[path[-1]]
+            return node, None
+        return node, Entry(node - 1, node, self.owner(trail[-2], path[-1]))  # a key that is a text is one event
 
     def trail(self, path: Sequence[str | int]) -> list[int]:
-        """The nodes on the way of a path that is there, the root and aliases included."""
+        """The nodes on the way of a path that is there, the root and aliases included; do not change it."""
         key = tuple(path)
         found = self._trails.get(key)
         if found is None:
-            found = [0]
-            for step in path:
-                found.append(self.entries(found[-1])[step].value if isinstance(step, str) else self.items(found[-1])[step])
+            node = 0
+            found = [node]
+            for step in key:
+                node = self.entries(node)[step] if isinstance(step, str) else self.items(node)[step]
+                found.append(node)
             self._trails[key] = found
         return found
 
@@ -185,12 +234,12 @@ class Tree:
 
     def start(self, node: int) -> int:
         """Where a node's own text begins, behind anchor and tag; for a block collection its first token."""
-        event = cast("yaml.ScalarEvent", self.events[node])
-        index = self.mark(node)
-        if event.anchor is None and event.tag is None:
+        event = self.events[node]
+        index = event.start_mark.index if event.start_mark is not None else 0
+        if event.anchor is None and event.tag is None:  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
             return index
         index = self.skip_properties(index)
-        if event.__class__ is not yaml.ScalarEvent and not cast("yaml.MappingStartEvent", self.events[node]).flow_style:
+        if event.__class__ is not yaml.ScalarEvent and not cast("yaml.MappingStartEvent", event).flow_style:
             index = self.skip_blank(index)
         return index
 
@@ -239,12 +288,20 @@ class Tree:
     def line_start(self, index: int) -> int:
         """Where the line of a character begins, by libyaml's count of lines."""
         text = self.source
-        breaks = "\n\r" if text.isascii() else "\n\r\x85\u2028\u2029"
-        return max(text.rfind(sign, 0, index) for sign in breaks) + 1
+        if self.plain_breaks:
+            return text.rfind("\n", 0, index) + 1
+        return max(text.rfind(sign, 0, index) for sign in "\n\r\x85\u2028\u2029") + 1
+
+    def line_of_node(self, node: int) -> int:
+        """The line of a node in the whole text, counted from 1."""
+        mark = self.events[node].start_mark
+        if mark is not None and self.plain_breaks:
+            return self.line + mark.line
+        return self.line_of(self.mark(node))
 
     def line_of(self, index: int) -> int:
         """The line of a character in the whole text, counted from 1."""
-        return self.line + line_breaks(self.source[:index])
+        return self.line + line_breaks(self.source, index)
 
     def template_at(self) -> int | None:
         """Where template braces were read as a mapping inside a mapping; None where there are none."""
