@@ -246,8 +246,14 @@ def test_a_lie_is_found_out_before_the_tag_moves(
 
 def test_cancel(archkit_registry: EmbeddedRegistry, archkit_process: FakeRunner, run: Run) -> None:
     cancel = threading.Event()
-    archkit_process.on("mvn", ...).until_cancelled()
-    threading.Timer(0.05, cancel.set).start()
+
+    def cancelled(call: Call) -> Answer:
+        assert call.cancel is not None
+        cancel.set()
+        assert call.cancel.is_set()  # what the runner would see
+        raise CancelledError("mvn was ended")
+
+    archkit_process.on("mvn", ...).do(cancelled)
 
     with pytest.raises(CancelledError):
         run(cancel=cancel)
