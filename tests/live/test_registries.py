@@ -29,11 +29,12 @@ from archkit import (
     RegistryError,
     Retries,
     StaticCredentials,
+    TagMovedError,
     inspect,
     remove_tags,
     verify,
 )
-from archkit.model.oci import DOCKER_LIST, OCI_INDEX
+from archkit.model.oci import DOCKER_LIST, OCI_INDEX, Index
 from archkit.testing import BasicAuth, BearerAuth, EmbeddedRegistry, EmbeddedTls, ImageFactory
 
 if TYPE_CHECKING:
@@ -308,3 +309,78 @@ def test_many_threads_share_a_client(client: RegistryClient, app: str) -> None:
         list(pool.map(lambda content: client.put_blob(app, content, digest=Digest.of(content), size=len(content)), contents))
         assert list(pool.map(lambda content: client.blob(app, Digest.of(content)), contents)) == contents
     assert time.monotonic() - started < 60
+
+
+# ---- stitching --------------------------------------------------------------------------------------------------
+
+
+def parts_of(client: RegistryClient, repository: str, **options: Any) -> list[str]:
+    return [ImageFactory(client).push(f"{repository}:{platform.arch}", platform, **options).reference for platform in TWO]
+
+
+def assert_whole(client: RegistryClient, reference: str) -> None:
+    """Every manifest and blob that an index names comes out of its repository."""
+    repository = reference.rpartition(":")[0]
+    document = client.manifest(reference).document()
+    assert isinstance(document, Index)
+    for entry in document.manifests:
+        child = client.manifest(f"{repository}@{entry.digest}").document()
+        assert not isinstance(child, Index)
+        for blob in (child.config, *child.layers):
+            assert sum(map(len, client.stream_blob(repository, blob.digest))) == blob.size
+
+
+def test_an_index_is_extended_replaced_and_cut_down(client: RegistryClient, app: str) -> None:
+    stitcher, parts = IndexStitcher(client), parts_of(client, f"{app}-parts")
+    first = stitcher.stitch(f"{app}:1", parts[:1], if_absent=True)
+    both = stitcher.extend(f"{app}:1", parts[1:], tags=["2"])
+    assert both.platforms == TWO
+    assert stitcher.extend(f"{app}:1", parts[1:]) == both
+    with pytest.raises(TagMovedError) as caught:
+        stitcher.stitch(f"{app}:1", parts[:1], expect=first.digest, annotations={"a": "b"})
+    assert (caught.value.expected, caught.value.found) == (first.digest, both.digest)
+    new = ImageFactory(client).push(f"{app}-parts:new", "linux/arm64", labels={"version": "2"})
+    assert stitcher.replace(f"{app}:1", [new.reference]).descriptors[1].digest == new.digest
+    assert_whole(client, f"{app}:1")
+    assert stitcher.remove(f"{app}:1", "linux/arm64") == first
+    assert_whole(client, f"{app}:2")
+
+
+def test_images_come_along_from_another_repository_cold_and_warm(client: RegistryClient, app: str) -> None:
+    stitcher = IndexStitcher(client)
+    first = stitcher.stitch(f"{app}:1", parts_of(client, f"{app}-parts"))
+    again = stitcher.stitch(f"{app}:2", parts_of(client, f"{app}-parts"))
+    other = stitcher.stitch(f"{app}:3", parts_of(client, f"{app}-parts", labels={"version": "2"}))  # only configurations are missing
+    assert first.manifest == again.manifest != other.manifest
+    for tag in ("1", "2", "3"):
+        assert_whole(client, f"{app}:{tag}")
+
+
+def test_images_come_along_from_another_registry_and_a_layout(client: RegistryClient, app: str, tmp_path: Path) -> None:
+    stitcher = IndexStitcher(client)
+    with EmbeddedRegistry() as other:
+        sources = [ImageFactory(other).push(f"part:{platform.arch}", platform, attestations=True).reference for platform in TWO]
+        made = stitcher.stitch(f"{app}:1", sources)
+    assert_whole(client, f"{app}:1")
+    saved = stitcher.stitch(f"oci:{tmp_path}:1", [f"{app}:1"])
+    assert stitcher.stitch(f"{app}-back:1", [f"oci:{tmp_path}:1"]).digest == saved.digest == made.digest
+    assert_whole(client, f"{app}-back:1")
+
+
+def test_an_index_about_an_image_is_found_from_there(client: RegistryClient, app: str) -> None:
+    subject = ImageFactory(client).push(f"{app}:subject", "linux/amd64")
+    made = [
+        IndexStitcher(client).stitch(
+            f"{app}:{number}", parts_of(client, app), subject=subject, artifact_type="application/x", annotations={"n": str(number)}
+        )
+        for number in range(2)
+    ]
+    assert subject.digest is not None
+    if client.lists_referrers(app):
+        assert f"sha256-{subject.digest.hex}" not in client.tags(app)
+        return
+    listed = client.manifest(f"{app}:sha256-{subject.digest.hex}").document()
+    assert isinstance(listed, Index)
+    assert [(entry.digest, entry.artifact_type, dict(entry.annotations)) for entry in listed.manifests] == [
+        (one.digest, "application/x", {"n": str(number)}) for number, one in enumerate(made)
+    ]
