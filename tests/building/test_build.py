@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,6 +21,7 @@ from archkit import (
     Delivered,
     Event,
     FilesBuilder,
+    Finding,
     LayoutSink,
     OciLayout,
     PlatformNotDelivered,
@@ -28,6 +30,7 @@ from archkit import (
     RegistryClient,
     RegistryError,
     RegistrySink,
+    Sink,
     Targets,
     TargetsError,
     build,
@@ -284,6 +287,46 @@ def test_a_builder_is_asked_once_what_it_can_do(archkit_registry: EmbeddedRegist
     run(archkit_registry, Artifact("web", tmp_path, builder=builder))
 
     assert builder.asked == 1
+
+
+def test_what_a_builder_finds_before_the_build_stands_in_the_plan(
+    archkit_registry: EmbeddedRegistry, archkit_images: ImageFactory, tmp_path: Path
+) -> None:
+    class Careful:
+        name = "careful"
+
+        def abilities(self, context: BuildContext) -> BuilderAbilities:
+            return BuilderAbilities()
+
+        def preflight(self, artifact: Artifact, platforms: PlatformSet, context: BuildContext, sink: Sink) -> list[Finding]:
+            return [Finding.of("emulated-build", f"{platforms} will be emulated", artifact.image)]
+
+        def build(self, request: BuildRequest, context: BuildContext) -> Delivered:
+            return Delivered(archkit_images.push(str(request.reference), list(request.platforms)).digest)
+
+    result = run(archkit_registry, Artifact("web", tmp_path, builder=Careful()))
+
+    assert [finding.message for finding in result.findings] == [f"{BOTH} will be emulated"]
+
+
+def test_a_listener_is_never_called_by_two_threads_at_once(
+    archkit_registry: EmbeddedRegistry, archkit_images: ImageFactory, tmp_path: Path
+) -> None:
+    inside: list[Event] = []
+
+    def talk(request: BuildRequest, context: BuildContext) -> object:
+        for _ in range(20):
+            context.emit(Event("build", "progress", "web", request.platform, "line"))
+        return archkit_images.push(str(request.reference), list(request.platforms))
+
+    def look(event: Event) -> None:
+        assert inside == []
+        inside.append(event)
+        time.sleep(0.001)
+        inside.clear()
+
+    builder = CustomBuilder(talk, per_platform=True, parallel=True)
+    assert run(archkit_registry, Artifact("web", tmp_path, builder=builder), on_event=look).images
 
 
 @pytest.mark.parametrize("returned", ["nothing", "digest", "reference", "delivered", "built image"])

@@ -17,6 +17,7 @@ from archkit import (
     BuildToolError,
     CancelledError,
     CustomBuilder,
+    EmulationMissing,
     Event,
     PlatformNotDelivered,
     RegistrySink,
@@ -150,6 +151,13 @@ def test_a_command_that_fails_says_why(script: str, kind: str, says: str, archki
 
     assert caught.value.kind == kind
     assert list(archkit_registry.tags("team/web")) == []
+
+
+def test_a_foreign_program_without_emulator_is_an_error_of_its_own(archkit_registry: EmbeddedRegistry, tmp_path: Path) -> None:
+    script = "case $PLATFORMS in linux/arm64) echo 'exec /bin/sh: exec format error'; exit 1;; esac"
+    with pytest.raises(EmulationMissing, match=r"--install arm64") as caught:
+        run(archkit_registry, tmp_path, CustomBuilder(shell=script, per_platform=True), "linux/arm64")
+    assert (caught.value.platform, caught.value.log) == ("linux/arm64", "exec /bin/sh: exec format error")
 
 
 def test_a_program_that_is_not_there_is_told(archkit_registry: EmbeddedRegistry, tmp_path: Path) -> None:
