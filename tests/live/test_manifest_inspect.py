@@ -19,7 +19,7 @@ pytestmark = pytest.mark.live
 
 
 def told_by_docker(docker: Path, reference: str, *options: str) -> Any:
-    command = [docker, "manifest", "inspect", "--insecure", *options, reference]
+    command: list[str | Path] = [docker, "manifest", "inspect", "--insecure", *options, reference]
     done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
