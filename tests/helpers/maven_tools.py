@@ -12,7 +12,10 @@ from typing import TextIO
 from toolbox import BIN, CACHE, Missing, run, source_folder
 
 JAVA_PROJECT = Path(__file__).parent.parent / "live" / "projects" / "java"
-JIB = "3.5.2"
+JIB = "".join(
+    re.findall(r"<artifactId>jib-maven-plugin<.*?<version>(.*?)<", (JAVA_PROJECT / "pom.xml").read_text(encoding="utf-8"), re.DOTALL)
+)
+"""The version that the project asks for."""
 OLDEST_JAVA = 17
 REPOSITORY = CACHE / "m2"
 
