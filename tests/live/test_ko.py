@@ -311,6 +311,28 @@ def test_without_go(host: str, ko: Path, monkeypatch: pytest.MonkeyPatch, tmp_pa
         run(host, artifact(host))
 
 
+def test_without_ko(host: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    with pytest.raises(
+        BuildToolError, match=r"ko needs ko, which is not installed or not on PATH; install it, for example with `go install"
+    ) as caught:
+        run(host, artifact(host))
+
+    assert caught.value.kind == "tool-missing"
+
+
+def test_a_ko_that_is_too_old(host: str, tmp_path: Path) -> None:
+    old = tmp_path / "old-ko"
+    old.write_text("#!/bin/sh\necho 0.12.0\n")
+    old.chmod(0o755)
+
+    with pytest.raises(BuildToolError, match=r"old-ko is version 0\.12\.0; 0\.15\.4 or later is needed") as caught:
+        run(host, artifact(host, program=str(old)))
+
+    assert caught.value.kind == "tool-too-old"
+
+
 def test_a_push_that_is_denied() -> None:
     with EmbeddedRegistry(rules={"hello": RepositoryRules(denied={"push"})}) as registry:
         fill(ImageFactory(registry), registry.host)
