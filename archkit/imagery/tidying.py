@@ -148,16 +148,22 @@ class _Removal:
             return
         self._removed.append(tag)
         if self._store.head(self._ref.repository_only.with_digest(manifest.digest)) is None:
-            self._put_back(manifest, sorted(before - {tag} - {*self._store.tags(self._ref.repository_only)}))
+            self._put_back(manifest, tag, sorted(before - {tag} - {*self._store.tags(self._ref.repository_only)}))
 
     def _stands_at(self, tag: str) -> Digest | None:
         found = self._store.head(self._ref.with_tag(tag))
         return None if found is None else found.digest
 
-    def _put_back(self, manifest: RawManifest, tags: list[str]) -> None:
+    def _put_back(self, manifest: RawManifest, removed: str, tags: list[str]) -> None:
         """Store again what the registry dropped with a tag: indexes may name it, and other tags stood at it."""
-        self._restored.append(str(manifest.digest))
-        self._store.put_manifest(self._ref.repository_only, manifest)
-        for tag in tags:
-            self._store.put_manifest(self._ref.with_tag(tag), manifest)
-            self._restored.append(tag)
+        lost = [str(manifest.digest), *tags]
+        try:
+            self._store.put_manifest(self._ref.repository_only, manifest)
+            self._restored.append(lost.pop(0))
+            for tag in tags:
+                self._store.put_manifest(self._ref.with_tag(tag), manifest)
+                self._restored.append(lost.pop(0))
+        except RegistryError as error:
+            names = ", ".join(lost)
+            reason = f"the registry dropped {names} together with the tag {removed}, and does not take that back: {error.reason}"
+            raise RegistryError(str(self._ref), reason, error.status, error.codes, "push the image again") from error
