@@ -79,6 +79,15 @@ class RegistryContents:
         self._referrers: dict[str, tuple[Digest, dict[str, object]] | None] = {}
         """By digest of a manifest: its subject, and what stands of it in the subject's list."""
 
+    def open(self) -> None:
+        """Hold the storage again after :meth:`close`.
+
+        Raises:
+            RuntimeError: Another registry uses it.
+        """
+        if self._storage.open():
+            self._repositories = self._storage.load()
+
     def close(self) -> None:
         """Let go of the storage; what is in memory stays readable."""
         self._storage.close()

@@ -94,7 +94,12 @@ class EmbeddedRegistry:
             self.check()
 
     def start(self) -> None:
-        """Listen."""
+        """Listen.
+
+        Raises:
+            RuntimeError: Another registry uses the folder.
+        """
+        self.contents.open()
         self._server.start()
 
     def stop(self) -> None:

@@ -65,6 +65,10 @@ class Storage(Protocol):
         """End an upload; its bytes."""
         ...
 
+    def open(self) -> bool:
+        """Hold it again after :meth:`close`; whether others may have changed it meanwhile."""
+        ...
+
     def close(self) -> None:
         """Let go of it."""
         ...
@@ -109,6 +113,10 @@ class MemoryStorage:
         """See :meth:`Storage.take`."""
         return bytes(self._uploads.pop(session))
 
+    def open(self) -> bool:
+        """Nobody else sees it."""
+        return False
+
     def close(self) -> None:
         """See :meth:`Storage.close`."""
 
@@ -131,10 +139,8 @@ class FolderStorage:
         """The folder."""
         self._uploads, self._repositories = self.path / "uploads", self.path / "repositories"
         self._uploads.mkdir(parents=True, exist_ok=True)
-        self._lock: IO[bytes] | None = (self.path / _LOCK).open("ab")
-        if not try_lock(self._lock):
-            self._lock.close()
-            raise RuntimeError(f"another embedded registry uses the folder {self.path}")
+        self._lock: IO[bytes] | None = None
+        self.open()
 
     def load(self) -> dict[str, Repository]:
         """See :meth:`Storage.load`."""
@@ -184,6 +190,21 @@ class FolderStorage:
         content = file.read_bytes()
         file.unlink()
         return content
+
+    def open(self) -> bool:
+        """See :meth:`Storage.open`.
+
+        Raises:
+            RuntimeError: Another registry uses the folder.
+        """
+        if self._lock is not None:
+            return False
+        held = (self.path / _LOCK).open("ab")
+        if not try_lock(held):
+            held.close()
+            raise RuntimeError(f"another embedded registry uses the folder {self.path}")
+        self._lock = held
+        return True
 
     def close(self) -> None:
         """Another registry may use the folder."""

@@ -280,6 +280,21 @@ def test_two_registries_do_not_share_a_folder(tmp_path: Path) -> None:
         assert ask(registry, "GET", "/v2/")[0] == 200
 
 
+@pytest.mark.parametrize("on_folder", [False, True])
+def test_a_registry_can_be_started_again(tmp_path: Path, on_folder: bool) -> None:
+    registry = EmbeddedRegistry(folder=tmp_path if on_folder else None)
+    with registry:
+        ImageFactory(registry.client()).push(f"{registry.host}/app:1", "linux/amd64")
+    if on_folder:
+        with EmbeddedRegistry(folder=tmp_path) as other:
+            ImageFactory(other).push("app:2", "linux/arm64")
+            with pytest.raises(RuntimeError, match="another embedded registry uses the folder"):
+                registry.start()
+    with registry:
+        assert registry.tags("app") == (["1", "2"] if on_folder else ["1"])
+        assert registry.client().platforms(f"{registry.host}/app:1") == PlatformSet("linux/amd64")
+
+
 @pytest.mark.parametrize("session", ["..", "../blobs", "%2e%2e%2fx", "a.b"])
 def test_a_made_up_upload_names_no_file(tmp_path: Path, session: str) -> None:
     (tmp_path / "x").write_text("secret")
