@@ -66,7 +66,7 @@ def bomb(response: Response) -> Response:
 
 
 FAULTS: dict[str, Callable[[FaultRule], FaultRule]] = {
-    "too-late": lambda rule: rule.wait(0.25),
+    "too-late": lambda rule: rule.wait(5),
     "reset": lambda rule: rule.drop(),
     "reset-after-it-was-done": lambda rule: rule.drop(after=0),
     "head-cut": lambda rule: rule.drop(after=20),
@@ -155,10 +155,10 @@ class Scene:
         self.app = f"{self.registry.host}/app"
         self.registry.contents.put_blob(self.app, CONTENT, digest=DIGEST, size=len(CONTENT))
 
-    def client(self) -> RegistryClient:
+    def client(self, timeout: float) -> RegistryClient:
         credentials = StaticCredentials({self.registry.host: Login("bob", PASSWORD, identity_token=IDENTITY)})
         limits = Limits(manifest=200_000, config=200_000, error_body=10_000)
-        return RegistryClient(credentials=credentials, timeout=0.15, retries=RETRIES, limits=limits)
+        return RegistryClient(credentials=credentials, timeout=timeout, retries=RETRIES, limits=limits)
 
     def secrets(self) -> list[str]:
         assert isinstance(self.registry.auth, BearerAuth)
@@ -193,7 +193,7 @@ def test_every_fault_is_recovered_from_or_told(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     registry, app = scene.registry, scene.app
-    with scene.client() as client:
+    with scene.client(0.3 if fault == "too-late" else 30) as client:
         client.announce(f"{app}:1")
         client.head(f"{app}:1")  # signed in: the fault comes in the middle
         registry.log.clear()
@@ -232,7 +232,7 @@ def test_a_half_opened_mount_is_an_upload(scene: Scene) -> None:
     """202 on a mount, with and without saying where."""
     for number, location in enumerate(({}, {"Location": f"/v2/app/new{0}/blobs/uploads/unheard-of"})):
         scene.registry.on("POST", query={"mount": "*"}).answer(202, headers=location).times(1)
-        with scene.client() as client:
+        with scene.client(30) as client:
             assert not client.mount_blob(f"{scene.app}/new{number}", DIGEST, scene.app)
             client.put_blob(f"{scene.app}/new{number}", CONTENT, digest=DIGEST, size=len(CONTENT))
             assert client.has_blob(f"{scene.app}/new{number}", DIGEST)

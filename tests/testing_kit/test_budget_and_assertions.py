@@ -34,7 +34,7 @@ TWO = ["linux/amd64", "linux/arm64"]
 
 def test_a_stitch_keeps_its_budget(archkit_registry: EmbeddedRegistry, archkit_images: ImageFactory) -> None:
     parts = [str(archkit_images.push(f"app:{number}", name).reference) for number, name in enumerate(TWO)]
-    with RegistryClient() as client, archkit_registry.budget(requests=5, round_trips=3, pace=0.1) as spent:
+    with RegistryClient() as client, archkit_registry.budget(requests=5, round_trips=3, pace=0.4) as spent:
         IndexStitcher(client).stitch(f"{archkit_registry.host}/app:1", parts)
     assert dict(spent.counts) == {"GET manifest": 2, "GET blob": 2, "PUT manifest": 1}
     assert (len(spent), spent.round_trips, spent.connections) == (5, 3, 2)
@@ -85,7 +85,7 @@ def test_a_round_trip_is_what_waits_for_the_one_before(times: list[tuple[float, 
 
 
 def test_requests_at_the_same_time_are_one_round_trip(archkit_registry: EmbeddedRegistry) -> None:
-    with RegistryClient() as client, ThreadPoolExecutor(4) as pool, archkit_registry.budget(requests=4, round_trips=1, pace=0.3):
+    with RegistryClient() as client, ThreadPoolExecutor(4) as pool, archkit_registry.budget(requests=4, round_trips=1, pace=0.5):
         list(pool.map(lambda number: client.head(f"{archkit_registry.host}/app:{number}"), range(4)))
 
 
