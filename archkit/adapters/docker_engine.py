@@ -17,6 +17,7 @@ import attrs
 from archkit.adapters.process import ProcessRunner, environment
 from archkit.errors import CommandError, ToolNotFoundError, ToolTooOldError
 from archkit.model.engine import EngineImage, EngineInfo
+from archkit.model.oci import DOCKER_LIST, OCI_INDEX
 from archkit.model.platform import Platform
 from archkit.model.platform_set import PlatformSet
 from archkit.planning.docker import OLDEST_BUILDX, BuilderFacts, DockerFacts, buildx_version, too_old
@@ -33,6 +34,10 @@ _PROBE_SECONDS = 60.0
 _LOAD_SECONDS = 1800.0
 _ANSWER_LIMIT = 8 << 20
 """Bytes of an answer that are read."""
+_COMMON = tuple(
+    Platform.parse(f"linux/{cpu}") for cpu in ("amd64", "arm64", "arm/v7", "arm/v6", "386", "ppc64le", "riscv64", "s390x", "loong64")
+)
+"""Platforms that an image of several is asked for, beside the one that the engine shows."""
 _GET = {
     "docker": 'install Docker\'s client (https://docs.docker.com/engine/install/), or name another with client_call=, such as ["podman"]',
     "podman": "install podman (https://podman.io/docs/installation)",
@@ -148,11 +153,14 @@ class DockerEngine:
             raise CommandError(done.command, done.status, done.messages)
         fields: dict[str, Any] = json.loads(done.output)[0]
         found = [_platform(fields)]
-        for entry in fields.get("Manifests") or ():  # containerd's image store: several platforms
-            data = (entry.get("ImageData") or {}).get("Platform") if entry.get("Kind", "image") == "image" else None
-            if data:
-                found.append(Platform.from_oci(data))
+        if (fields.get("Descriptor") or {}).get("mediaType") in {OCI_INDEX, DOCKER_LIST}:  # containerd's image store: several platforms
+            others = [platform for platform in _COMMON if platform not in found]
+            found += [platform for platform in others if self._has(reference, platform)]
         return EngineImage(str(fields.get("Id", "")), PlatformSet(found))
+
+    def _has(self, reference: ImageReference, platform: Platform) -> bool:
+        """Whether an image of several platforms is there for this one, not only listed; the client cannot list them."""
+        return self._run("image", "inspect", "--platform", str(platform), str(reference), check=False).status == 0
 
     def load(self, archive: Path) -> None:
         """See :meth:`archkit.ports.engine.Engine.load`."""

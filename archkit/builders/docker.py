@@ -127,7 +127,7 @@ class DockerBuilder:
             native_multi=native,
             default=facts.default,
             sinks=frozenset({RegistrySink, LayoutSink, EngineSink} if native else {RegistrySink, EngineSink}),
-            push_by_digest=native,
+            push_by_digest=facts.pushes_by_digest,
             overlap=not native,
             notes=facts.notes(),
         )
@@ -256,6 +256,8 @@ class DockerBuilder:
             output = ["--load", "--tag", str(request.reference or request.repository)]
         elif isinstance(request.sink, LayoutSink):
             output = layout_output(layout)
+        elif request.reference is not None:
+            output = image_output(str(request.reference), by_digest=False)
         else:
             output = image_output(str(request.repository))
         command = [*engine.command(), "buildx", "build", *self._chosen(), *options.words(request.platforms, "buildx")]

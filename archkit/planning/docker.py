@@ -102,6 +102,11 @@ class DockerFacts:
         return "docker-driver"
 
     @property
+    def pushes_by_digest(self) -> bool:
+        """Whether it can push without a tag; with the docker driver buildx cannot ("push-by-digest is currently not implemented")."""
+        return self.builder is not None and self.builder.driver != "docker"
+
+    @property
     def default(self) -> Platform | None:
         """What is built when nobody says: the platform of the machine that builds, never that of the client."""
         if self.engine is not None and (self.builder is None or self.builder.driver == "docker"):
@@ -124,7 +129,8 @@ class DockerFacts:
             f"{node.name}: {', '.join(map(str, node.platforms)) or 'platforms not known before it runs'}" for node in self.builder.nodes
         )
         store = f" on {engine} with containerd's image store" if self.builder.driver == "docker" else ""
-        return (f"{called} ({self.builder.driver} driver{store}) builds several platforms in one call, pushed by digest; {nodes}",)
+        pushed = "pushed by digest" if self.pushes_by_digest else "pushed under a staging tag"
+        return (f"{called} ({self.builder.driver} driver{store}) builds several platforms in one call, {pushed}; {nodes}",)
 
     def machines(self, here: BuildMachine | None) -> tuple[BuildMachine, ...]:
         """Whatever builds, and whose programs it runs.

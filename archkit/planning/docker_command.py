@@ -128,9 +128,10 @@ class DockerOptions:
         return {f"ARCHKIT_SECRET_{number}": pair for number, pair in enumerate(values)}
 
 
-def image_output(repository: str) -> list[str]:
-    """Push to a repository by digest, without any tag."""
-    return ["--output", f"type=image,name={repository},push=true,push-by-digest=true,name-canonical=true"]
+def image_output(name: str, *, by_digest: bool = True) -> list[str]:
+    """Push to a repository by digest, without any tag; or under the tag in the name. An engine keeps no name of it."""
+    how = "push-by-digest=true,name-canonical=true" if by_digest else "store=false"
+    return ["--output", f"type=image,name={name},push=true,{how}"]
 
 
 def layout_output(folder: Path) -> list[str]:

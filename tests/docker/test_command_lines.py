@@ -84,4 +84,5 @@ def test_what_needs_buildkit() -> None:
 
 def test_outputs() -> None:
     assert image_output("r.example/a") == ["--output", "type=image,name=r.example/a,push=true,push-by-digest=true,name-canonical=true"]
+    assert image_output("r.example/a:t", by_digest=False) == ["--output", "type=image,name=r.example/a:t,push=true,store=false"]
     assert layout_output(Path("/x")) == ["--output", "type=oci,dest=/x,tar=false"]

@@ -29,6 +29,7 @@ from archkit import (
     ToolNotFoundError,
     build,
 )
+from archkit.model.oci import OCI_INDEX
 from archkit.planning.emulation import BuildMachine
 
 if TYPE_CHECKING:
@@ -364,12 +365,10 @@ def test_images_for_the_engine(builder: str, docker: FakeDocker, folder: Path) -
 
 
 def test_what_the_engine_holds(docker: FakeDocker, tmp_path: Path) -> None:
-    manifests = [{"Kind": "image", "ImageData": {"Platform": {"os": "linux", "architecture": name}}} for name in ("amd64", "arm64")] + [
-        {"Kind": "attestation"}
-    ]
-    docker.on("image", "inspect", "docker.io/library/a:1").answer(
-        json.dumps([{"Id": "sha256:1", "Os": "linux", "Architecture": "amd64", "Manifests": manifests}])
-    )
+    shown = {"Id": "sha256:1", "Os": "linux", "Architecture": "amd64", "Descriptor": {"mediaType": OCI_INDEX}}
+    docker.on("image", "inspect", "docker.io/library/a:1").answer(json.dumps([shown]))
+    docker.on("image", "inspect", "--platform", "linux/arm64", "docker.io/library/a:1").answer("[{}]")
+    docker.on("image", "inspect", "--platform", ..., "docker.io/library/a:1").answer(stderr="does not provide the platform", status=1)
     docker.on("image", "inspect", "docker.io/library/gone:1").answer("[]", "Error: No such image: gone", status=1)
     docker.on("image", "inspect", ...).answer("[]", "permission denied", status=1)
     docker.on("load", "--input", "/a.tar")

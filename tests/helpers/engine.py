@@ -7,6 +7,7 @@ network is changed.
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import shutil
 import subprocess
@@ -62,16 +63,18 @@ class Engine:
 
 
 @contextmanager
-def running(programs: dict[str, Path], client: Path) -> Generator[Engine, None, None]:
+def running(programs: dict[str, Path], client: Path, *, store: bool = False) -> Generator[Engine, None, None]:
     """A dockerd.
 
     Args:
         programs: `dockerd`, and the programs that it starts.
         client: `docker`.
+        store: Whether it uses containerd's image store, which keeps images of several platforms (24 and later).
     """
     folder = Path(tempfile.mkdtemp(prefix="archkit-"))  # short: the path of a socket has at most 107 bytes
     (folder / "config.json").write_text("{}")
-    (folder / "daemon.json").write_text("{}")
+    settings = {"features": {"containerd-snapshotter": True}, "userland-proxy": False}
+    (folder / "daemon.json").write_text(json.dumps(settings) if store else "{}")
     command = [str(programs["dockerd"]), "--config-file", str(folder / "daemon.json"), "--host", f"unix://{folder}/docker.sock"]
     command += ["--data-root", str(folder / "data"), "--exec-root", str(folder / "exec"), "--pidfile", str(folder / "pid")]
     command += ["--bridge", "none", "--iptables=false", "--ip6tables=false"]

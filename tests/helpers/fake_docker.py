@@ -96,7 +96,9 @@ class FakeDocker:
             platforms = call.command[call.command.index("--platform") + 1].split(",")
             found = re.search(r"name=([^,]+)", call.command[call.command.index("--output") + 1])
             assert found is not None
-            pushed = self.images.push(f"{found.group(1)}:by-digest", [self.lies.get(one, one) for one in platforms], index=True)
+            name = found.group(1)
+            tagged = ":" in name.rpartition("/")[2]
+            pushed = self.images.push(name if tagged else f"{name}:by-digest", [self.lies.get(one, one) for one in platforms], index=True)
             metadata = Path(call.command[call.command.index("--metadata-file") + 1])
             metadata.write_text(json.dumps({"containerimage.digest": str(pushed.digest)}))
 

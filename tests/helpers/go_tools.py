@@ -81,6 +81,28 @@ def docker_client(released: str) -> Recipe:
     return recipe
 
 
+def docker_engine(released: str, name: str) -> Recipe:
+    """The engine alone, made as the client is: from what its vendor.mod names, without cgo."""
+
+    def recipe(log: TextIO) -> None:
+        needs_go()
+        module = "github.com/docker/docker"
+        source = source_folder(name)
+        (source / "go.mod").write_text(f"module archkit.test/{name}\n")
+        folder = re.search(r'"Dir": "(.*)"', go(log, "mod", "download", "-json", f"{module}@{released}", cwd=source))
+        if folder is None:
+            raise Missing("the go command did not say where it put the source")
+        vendored = (Path(folder.group(1)) / "vendor.mod").read_text(encoding="utf-8")
+        wanted = re.sub(r"(?m)^module .*$", f"module archkit.test/{name}", vendored)
+        (source / "go.mod").write_text(f"{wanted}\nrequire {module} {released}\n")
+        version = released.partition("+")[0].lstrip("v")
+        flags = ["-mod=mod", "-trimpath", "-tags=netgo osusergo static_build exclude_graphdriver_btrfs"]
+        flags.append(f"-ldflags=-s -w -X {module}/dockerversion.Version={version}")
+        go(log, "build", *flags, "-o", str(BIN / name), f"{module}/cmd/dockerd", cwd=source)
+
+    return recipe
+
+
 def kubernetes(name: str, programs: Sequence[str], released: str) -> Recipe:
     """One program of Kubernetes; all are built from one module, whose versions are asked for once.
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from debian_tools import for_cpu, installed, unpacked
-from go_tools import build, command, docker_client, install, kubernetes
+from go_tools import build, command, docker_client, docker_engine, install, kubernetes
 from maven_tools import JIB, maven
 from toolbox import BIN, CACHE, OLDEST_DOCKER, Missing, docker_version
 
@@ -36,6 +36,7 @@ GGCR_REGISTRY = "v0.22.1"
 CONFORMANCE = "v0.0.0-20260831232431-97274622c111"
 """The suite of the OCI distribution specification; it has no release newer than 1.1.1, which tests less."""
 DOCKER_CLI = "v28.5.2+incompatible"
+DOCKER_ENGINE = "v28.5.2+incompatible"
 KUBERNETES = "v1.36.3"
 KUBERNETES_PROGRAMS = ("kubectl", "kube-apiserver", "kube-scheduler", "kube-controller-manager")
 KWOK = "v0.8.0"
@@ -80,6 +81,7 @@ PARTS: dict[str, tuple[str, Recipe]] = {
     "registry": (GGCR_REGISTRY, install(f"github.com/google/go-containerregistry/cmd/registry@{GGCR_REGISTRY}")),
     "conformance": (CONFORMANCE, install(f"github.com/opencontainers/distribution-spec/conformance@{CONFORMANCE}")),
     "docker": (DOCKER_CLI, docker_client(DOCKER_CLI)),
+    "dockerd-28": (DOCKER_ENGINE, docker_engine(DOCKER_ENGINE, "dockerd-28")),
     "buildx": (
         BUILDX,
         install(f"github.com/docker/buildx/cmd/buildx@{BUILDX}", ldflags=f"-X github.com/docker/buildx/version.Version={BUILDX}"),

@@ -131,6 +131,16 @@ def engine(docker: Path, qemu_aarch64: Path) -> Iterator[engines.Engine]:
 
 
 @pytest.fixture(scope="session")
+def new_engine(docker: Path, qemu_aarch64: Path) -> Iterator[engines.Engine]:
+    """As `engine`, of this year, with containerd's image store."""
+    if os.geteuid() != 0:
+        unable("an engine of one's own makes containers: run this test as root")
+    programs = {name: require("dockerd-28" if name == "dockerd" else name) for name in realtools.ENGINE}
+    with engines.arm64_emulated(qemu_aarch64), engines.running(programs, docker, store=True) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
 def busybox_bases(docker_registry: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A docker-registry with real bases of Debian's busybox: `base:1` for amd64 and arm64, `base:amd64` for amd64 alone."""
     from archkit import Artifact, FilesBuilder, RegistrySink, build
