@@ -241,6 +241,10 @@ class DockerBuilder:
         with _turn(self._address(facts), context, request.artifact.image):
             done = self._run(command, options, request, context, changes)
             found = engine.find(reference)
+            if form == "classic" and found is not None and not _serves(found.platforms, request.platform):
+                command.insert(len(engine.command()) + 1, "--no-cache")  # its cache knows no platforms: FROM scratch gives the last one's
+                done = self._run(command, options, request, context, changes)
+                found = engine.find(reference)
         self._check_found(request, None if found is None else found.platforms)
         if isinstance(request.sink, EngineSink):
             return Delivered(log=done.messages)
@@ -296,7 +300,7 @@ class DockerBuilder:
 
     def _check_found(self, request: BuildRequest, found: PlatformSet | None) -> None:
         """An image for another platform is not even pushed."""
-        if found is None or any(one.satisfies(request.platform) for one in found):
+        if found is None or _serves(found, request.platform):
             return
         texts = tuple(map(str, request.platforms)), tuple(map(str, found))
         reason = f"the engine built an image for {found}; it was not pushed"
@@ -342,6 +346,10 @@ class DockerBuilder:
             self.network,
             self.pull,
         )
+
+
+def _serves(found: PlatformSet, asked: Platform) -> bool:
+    return any(one.satisfies(asked) for one in found)
 
 
 @contextmanager

@@ -316,6 +316,21 @@ def test_an_image_for_another_cpu_is_not_pushed(docker: FakeDocker, archkit_regi
     assert list(archkit_registry.tags("app")) == []
 
 
+def test_a_cache_of_another_cpu_is_not_used(docker: FakeDocker, archkit_registry: EmbeddedRegistry, folder: Path) -> None:
+    """The classic builder's cache knows no platforms: a second `FROM scratch` gives the image of the first."""
+    docker.lies["linux/arm64"] = "linux/amd64"
+
+    def anew(call: Call) -> None:
+        docker.lies.clear()
+        docker.build(call)
+
+    docker.has()
+    docker.on("build", "--no-cache", ...).do(anew)
+    docker.builds("build")
+    docker.inspects_and_pushes()
+    assert run(archkit_registry, folder).images[0].platforms == PlatformSet(BOTH)
+
+
 def test_a_native_build_of_another_cpu_moves_no_tag(docker: FakeDocker, archkit_registry: EmbeddedRegistry, folder: Path) -> None:
     docker.lies["linux/arm64"] = "linux/s390x"
     docker.has(buildx="0.38.2", builder=REMOTE).builds_natively()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import platform
 import tempfile
@@ -21,16 +23,18 @@ from archkit import (
     EngineSink,
     FilesBuilder,
     LayoutSink,
+    Login,
     OciLayout,
     PlatformNotDelivered,
     PlatformSet,
     RegistryClient,
     RegistrySink,
     Secret,
+    StaticCredentials,
     TargetsError,
     build,
 )
-from archkit.testing import ImageFactory
+from archkit.testing import BasicAuth, EmbeddedRegistry, ImageFactory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -329,6 +333,32 @@ def test_caches_of_each_platform(way: DockerWay, busybox_bases: str, tmp_path: P
         return
     run(busybox_bases, folder, options, image="cached")
     assert (tmp_path / "cache-linux_amd64-linux_arm64" / "index.json").is_file()
+
+
+def test_signing_in(way: DockerWay, tmp_path: Path) -> None:
+    """With the client's own login; without it, the error says so. The password shows nowhere."""
+    password = "open-sesame-17"
+    encoded = base64.b64encode(f"bob:{password}".encode()).decode()
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
+    settings = Path(way.environ["DOCKER_CONFIG"]) / "config.json"
+    before = settings.read_bytes() if settings.exists() else None
+    events: list[Event] = []
+    with EmbeddedRegistry(auth=BasicAuth("bob", password)) as registry:
+        client = RegistryClient(credentials=StaticCredentials({registry.host: Login("bob", password)}))
+        options: dict[str, Any] = {"registry": client, "on_event": events.append}
+        try:
+            with client, pytest.raises(BuildToolError) as error:
+                run(registry.host, tmp_path / "src", way.options, **options)
+            assert error.value.kind == "sign-in-refused"
+            settings.write_text(json.dumps({"auths": {registry.host: {"auth": encoded}}}))
+            assert run(registry.host, tmp_path / "src", way.options, **options).images[0].platforms == PlatformSet(BOTH)
+        finally:
+            settings.unlink(missing_ok=True)
+            if before is not None:
+                settings.write_bytes(before)
+    said = "\n".join(event.message for event in events)
+    assert not [secret for secret in (password, encoded) if secret in f"{said}{error.value!r}{error.value.log}"]
 
 
 # ---- what is missing -------------------------------------------------------------------------------------------------
