@@ -198,16 +198,20 @@ class _Structure:
         return target
 
 
+_AROUND = 4
+"""Events around those of one document: the start and the end of the stream and of the document."""
+
+
 def keys_of(text: str, *, properties: bool) -> list[Key]:
     """The keys of one edited document, without a tree.
 
     Raises:
         yaml.YAMLError: It is not YAML any more.
     """
-    events = list(iter(_parser(text).get_event, None))
-    if not (events and events[-1].__class__ is yaml.StreamEndEvent):
+    found = keys(iter(_parser(text).get_event, None), properties=properties)
+    if len(found) < _AROUND:
         raise yaml.YAMLError("no document")
-    return keys(events[2:], properties=properties)
+    return found[2:]
 
 
 _ENDS = frozenset({yaml.MappingEndEvent, yaml.SequenceEndEvent, yaml.DocumentEndEvent})
