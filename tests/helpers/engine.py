@@ -6,6 +6,7 @@ network is changed.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -109,12 +110,12 @@ def _remove_containers(engine: Engine) -> None:
 def arm64_emulated(qemu: Path) -> Generator[None, None, None]:
     """This machine runs arm64 programs, in containers too; what was registered for it goes with the last that needs it."""
     with _LOCK.open("a+") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        fcntl.flock(lock, fcntl.LOCK_SH)  # shared from the start: others may hold it for minutes
         if not (BINFMT / "register").exists():
             subprocess.run(["mount", "-t", "binfmt_misc", "binfmt_misc", str(BINFMT)], check=True, timeout=30)
         if not any("aarch64" in path.name or "arm64" in path.name for path in BINFMT.iterdir()):
-            (BINFMT / "register").write_bytes(_ARM64 + str(qemu.resolve()).encode() + b":F")
-        fcntl.flock(lock, fcntl.LOCK_SH)
+            with contextlib.suppress(FileExistsError):  # somebody else was faster
+                (BINFMT / "register").write_bytes(_ARM64 + str(qemu.resolve()).encode() + b":F")
         try:
             yield
         finally:
