@@ -115,7 +115,7 @@ def arm64_emulated(qemu: Path) -> Generator[None, None, None]:
             subprocess.run(["mount", "-t", "binfmt_misc", "binfmt_misc", str(BINFMT)], check=True, timeout=30)
         if not any("aarch64" in path.name or "arm64" in path.name for path in BINFMT.iterdir()):
             with contextlib.suppress(FileExistsError):  # somebody else was faster
-                (BINFMT / "register").write_bytes(_ARM64 + str(qemu.resolve()).encode() + b":F")
+                (BINFMT / "register").write_bytes(_ARM64 + str(qemu.resolve()).encode() + b":PF")  # P: busybox looks at its name
         try:
             yield
         finally:
