@@ -28,7 +28,10 @@ GENTLE: tuple[How, ...] = ("SIGINT", "SIGTERM", "SIGHUP", "cancel", "timeout")
 """Everything that lets a build clean up."""
 
 _PROGRAM = """
-import os, sys, threading, time
+import os, signal, sys, threading, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # nohup, and a shell's "&", hand down ignored signals
+signal.signal(signal.SIGTERM, signal.SIG_DFL)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 from pathlib import Path
 from archkit import ArchkitError, Artifact, CustomBuilder, FilesBuilder, RegistrySink, build
 

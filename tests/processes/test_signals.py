@@ -24,6 +24,10 @@ import os, signal, sys, threading
 from pathlib import Path
 from archkit.adapters.process import ProcessRunner, unwinding
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # nohup, and a shell's "&", hand down ignored signals
+signal.signal(signal.SIGTERM, signal.SIG_DFL)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
 def run():
     script = "sleep 300 & echo $$ $! > pids.new; mv pids.new pids; sleep 300"
     ProcessRunner().run(["sh", "-c", script], env=dict(os.environ), timeout=60)
