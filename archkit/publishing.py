@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from archkit.errors import ArchkitError, RegistryError
+from archkit.imagery import remove_tags
 from archkit.model.build import BuiltImage
 from archkit.model.finding import Finding
 from archkit.model.platform_set import PlatformSet
@@ -82,20 +83,14 @@ class Staging:
 
         Returns:
             ``staging-tag-left`` where it cannot be removed.
+
+        Raises:
+            RegistryError: The store cannot be reached, or does not take back what it dropped with the tag.
         """
         if self.reference is None or _digest_under(store, self.reference) != own:
             return []
-        try:
-            removed = store.delete_tag(self.reference)
-        except RegistryError as error:
-            if error.status is None:
-                raise
-            removed = False  # whoever may push need not be allowed to delete
-        if removed:
-            return []
-        message = f"the registry cannot delete by tag; {self.reference} is left behind"
         advice = "remove it by hand, or let the registry's own rules do that" if self.extra else "the next build overwrites it"
-        return [Finding.of("staging-tag-left", message, image, advice)]
+        return [Finding.of(left.code, left.message, image, advice) for left in self._removed(store, self.reference)]
 
     def abandon(self, store: ImageStore) -> None:
         """Remove what this run may have pushed under it before it failed. Nothing is raised.
@@ -104,7 +99,12 @@ class Staging:
         """
         with contextlib.suppress(ArchkitError):
             if self.reference is not None and _digest_under(store, self.reference) not in {None, self.before}:
-                store.delete_tag(self.reference)
+                self._removed(store, self.reference)
+
+    @staticmethod
+    def _removed(store: ImageStore, reference: ImageReference) -> tuple[Finding, ...]:
+        """Remove the tag, and nothing that a registry would drop with it."""
+        return remove_tags(reference.repository_only, [reference.tag or ""], store).findings
 
 
 def publish(store: ImageStore, planned: PlannedBuild, pushed: Sequence[Pushed], staging: Staging) -> tuple[BuiltImage, list[Finding]]:

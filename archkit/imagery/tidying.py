@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from archkit.model.reference import Digest, ImageReference
     from archkit.ports.registry import ImageStore
 
-_NOT_ALLOWED = frozenset({401, 403, 409, 412})
-
 
 @attrs.frozen
 class TagRemoval:
@@ -135,16 +133,15 @@ class _Removal:
 
     def _remove(self, one: ImageReference, manifest: RawManifest, kept: Collection[str]) -> None:
         tag = one.tag or ""
-        before = {*self._store.tags(self._ref.repository_only), *(each for each in kept if self._stands_at(each) == manifest.digest)}
         try:
-            gone = self._store.delete_tag(one)
+            before = {*self._store.tags(self._ref.repository_only), *(each for each in kept if self._stands_at(each) == manifest.digest)}
+            why = "" if self._store.delete_tag(one) else "the registry cannot delete by tag"
         except RegistryError as error:
-            if error.status not in _NOT_ALLOWED:
+            if error.status is None:
                 raise
-            self._left[tag] = error.reason
-            return
-        if not gone:
-            self._left[tag] = "the registry cannot delete by tag"
+            why = error.reason
+        if why and self._stands_at(tag) is not None:  # a deletion that was answered with an error may have been carried out
+            self._left[tag] = why
             return
         self._removed.append(tag)
         if self._store.head(self._ref.repository_only.with_digest(manifest.digest)) is None:

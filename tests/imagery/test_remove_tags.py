@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archkit import OciLayout, RegistryClient, RegistryError, Retries, remove_tags, verify
-from archkit.testing import EmbeddedRegistry, ImageFactory, RepositoryRules
+from archkit.testing import EmbeddedRegistry, ImageFactory, RepositoryRules, Response
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -125,6 +125,29 @@ def test_a_registry_that_does_not_take_back_what_it_dropped_is_an_error() -> Non
             remove_tags(f"{registry.host}/app:1", [STAGING], client)
         assert f"dropped {lost}, 1, latest together with the tag {STAGING}, and does not take that back" in str(caught.value)
         assert "push the image again" in str(caught.value)
+
+
+@pytest.mark.parametrize("carried_out", [True, False])
+def test_a_deletion_that_ends_in_an_error_is_judged_by_what_is_there(*, carried_out: bool) -> None:
+    with EmbeddedRegistry() as registry:
+        fill(registry)
+        rule = registry.on("DELETE", kind="manifest")
+        if carried_out:
+            rule.tamper(lambda _: Response(500, {}, b"out of sorts"))
+        else:
+            rule.answer(500, body="out of sorts")
+        with RegistryClient(retries=Retries(attempts=1)) as client:
+            found = remove_tags(f"{registry.host}/app:1", [STAGING], client)
+        assert (found.removed, found.left) == (((STAGING,), ()) if carried_out else ((), (STAGING,)))
+        assert carried_out or "out of sorts" in found.findings[0].message
+
+
+def test_tags_that_may_not_be_listed_are_not_removed() -> None:
+    with EmbeddedRegistry() as registry:
+        fill(registry)
+        registry.on("GET", kind="tags").answer(403)
+        registry.on("DELETE").never()
+        assert remove_tags(f"{registry.host}/app:1", [STAGING]).left == (STAGING,)
 
 
 def test_a_layout_loses_the_tags_and_nothing_else(tmp_path: Path) -> None:

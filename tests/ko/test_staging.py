@@ -98,6 +98,18 @@ def test_another_image_replaces_the_tag_at_once(registry: EmbeddedRegistry, ko: 
     assert writes.count(("PUT", "v1")) == 1
 
 
+@pytest.mark.parametrize("registry", [{"tag_delete": "manifest"}], indirect=True)
+def test_somebody_elses_tag_of_the_same_image_outlives_the_staging_tag(registry: EmbeddedRegistry, ko: Ko) -> None:
+    first = run(registry, ko).images[0]
+    with registry.client() as client:
+        client.put_manifest(f"{registry.host}/web:stable", client.manifest(f"{registry.host}/web:v1"))
+
+    again = run(registry, ko)
+
+    assert again.images[0].digest == first.digest == registry.resolve("web:stable")
+    assert tags(registry) == sorted([*FINAL, "stable"])
+
+
 @pytest.mark.parametrize("registry", [{"immutable_tags": True, "delete": False}], indirect=True)
 def test_tags_that_are_written_once_are_as_they_should_be(registry: EmbeddedRegistry, ko: Ko) -> None:
     fails_as_real_pushes_do(ko)
