@@ -133,8 +133,9 @@ class _Removal:
 
     def _remove(self, one: ImageReference, manifest: RawManifest, kept: Collection[str]) -> None:
         tag = one.tag or ""
+        before: set[str] = set()
         try:
-            before = {*self._store.tags(self._ref.repository_only), *(each for each in kept if self._stands_at(each) == manifest.digest)}
+            before |= {*self._store.tags(self._ref.repository_only), *(each for each in kept if self._stands_at(each) == manifest.digest)}
             why = "" if self._store.delete_tag(one) else "the registry cannot delete by tag"
         except RegistryError as error:
             if error.status is None:
