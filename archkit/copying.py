@@ -1,4 +1,4 @@
-"""Images brought from other repositories and registries into the one where an index needs them."""
+"""Images brought from other repositories, registries and layouts into the one where they are wanted."""
 
 from __future__ import annotations
 
@@ -153,6 +153,27 @@ class Copier:
 
     def _in_parallel(self, work: Callable[[_T], _R], items: Iterable[_T]) -> list[_R]:
         return in_parallel(work, items, self.parallel, "archkit-copy")
+
+
+def copy_image(source: ImageTransfer, digest: Digest, store: ImageTransfer, target: ImageReference) -> Descriptor:
+    """Store an image or index of another store, with all that it names; the target's tag is written last.
+
+    Args:
+        source: Where it is; its repositories do not count, as in an OCI layout that a tool wrote.
+        digest: What to store.
+        store: Where to.
+        target: The name that it gets there; without tag, it is stored by digest.
+
+    Returns:
+        What stands in the store.
+
+    Raises:
+        RegistryError: Something cannot be read or stored; the tag has not moved.
+    """
+    place = target.repository_only
+    manifest = source.manifest(place.with_digest(digest))
+    Copier(Place(store, place), {digest: manifest}).bring([(manifest.descriptor, Place(source, place))])
+    return manifest.descriptor if target.tag is None else store.put_manifest(target, manifest)
 
 
 def _pieces(blob: Descriptor, origin: Place) -> Iterator[bytes]:

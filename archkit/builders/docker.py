@@ -274,10 +274,10 @@ class DockerBuilder:
             raise BuildError(request.artifact.image, "buildx did not say which digest it made", "", "")
         delivered = Delivered(digest, log=done.messages)
         if isinstance(request.sink, LayoutSink) and delivered.digest is not None:
-            from archkit.adapters.layout_copy import copy_from_layout
             from archkit.adapters.oci_layout import OciLayout
+            from archkit.copying import copy_image
 
-            copy_from_layout(OciLayout(layout), delivered.digest, context.registry, request.repository)
+            copy_image(OciLayout(layout), delivered.digest, context.registry, request.repository)
         return delivered
 
     def _run(

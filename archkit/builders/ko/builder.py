@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Literal
 
 import attrs
 
-from archkit.adapters.layout_copy import copy_from_layout
 from archkit.adapters.oci_layout import OciLayout
 from archkit.builders.ko.base import base_platforms, read_config
 from archkit.builders.ko.command import (
@@ -24,6 +23,7 @@ from archkit.builders.ko.command import (
     version_of,
 )
 from archkit.builders.ko.config import flag_name
+from archkit.copying import copy_image
 from archkit.errors import BuildError, BuildToolError, CommandError, PlatformSyntaxError, ToolNotFoundError, ToolTooOldError
 from archkit.events import Event
 from archkit.model.build import BuilderAbilities, Delivered, LayoutSink, RegistrySink
@@ -181,7 +181,7 @@ class KoBuilder:
         if digest is None:
             raise BuildError(image, "ko ended without an error and named no digest", "", "its version may be newer than archkit knows")
         if layout is not None:
-            copy_from_layout(layout, digest, context.registry, request.reference or request.repository)
+            copy_image(layout, digest, context.registry, request.reference or request.repository)
         return Delivered(digest, log=done.messages)
 
     def why_not_delivered(self, asked: PlatformSet, found: PlatformSet, delivered: Delivered) -> str:  # noqa: ARG002 - of the port
