@@ -17,6 +17,7 @@ import attrs
 from archkit.adapters.process import ProcessRunner, environment
 from archkit.errors import CommandError, ToolNotFoundError, ToolTooOldError
 from archkit.model.engine import EngineImage, EngineInfo
+from archkit.model.frozen import one_or_more
 from archkit.model.oci import DOCKER_LIST, OCI_INDEX
 from archkit.model.platform import Platform
 from archkit.model.platform_set import PlatformSet
@@ -24,7 +25,6 @@ from archkit.planning.docker import OLDEST_BUILDX, BuilderFacts, DockerFacts, bu
 from archkit.ports.runner import Completed, Runner
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from archkit.model.reference import ImageReference
@@ -44,10 +44,6 @@ _GET = {
 }
 
 
-def _call(value: str | Sequence[str]) -> tuple[str, ...]:
-    return (value,) if isinstance(value, str) else tuple(value)
-
-
 @attrs.frozen
 class DockerEngine:
     """A local engine, for :class:`archkit.EngineSink` and for what Docker builds.
@@ -61,7 +57,7 @@ class DockerEngine:
     """The engine's address, such as ``unix:///run/docker.sock``; None: what the client is set to (DOCKER_HOST, context)."""
     context: str | None = attrs.field(default=None, kw_only=True)
     """A docker context."""
-    client_call: tuple[str, ...] = attrs.field(default=("docker",), converter=_call, kw_only=True)
+    client_call: tuple[str, ...] = attrs.field(default=("docker",), converter=one_or_more, kw_only=True)
     """The client's program and first arguments."""
     runner: Runner = attrs.field(factory=ProcessRunner, kw_only=True, repr=False, eq=False)
     cancel: threading.Event | None = attrs.field(default=None, kw_only=True, repr=False, eq=False)

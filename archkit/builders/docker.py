@@ -16,7 +16,7 @@ from archkit.adapters.docker_engine import DockerEngine, client_environment
 from archkit.errors import BuildError, BuildToolError, CancelledError, PlatformNotDelivered, RegistryError
 from archkit.events import Event
 from archkit.model.build import BuilderAbilities, Delivered, EngineSink, LayoutSink, RegistrySink
-from archkit.model.frozen import NO_TEXTS, FrozenMap, frozen_texts
+from archkit.model.frozen import NO_TEXTS, FrozenMap, frozen_texts, one_or_more
 from archkit.model.reference import ImageReference
 from archkit.model.secret import Secret
 from archkit.planning.docker import pushed_digest
@@ -46,10 +46,6 @@ _turns: dict[tuple[object, ...], threading.Lock] = {}
 """One build at a time for an engine whose images have one platform: the local base would change under the other's hands."""
 
 
-def _texts(value: str | Sequence[str]) -> tuple[str, ...]:
-    return (value,) if isinstance(value, str) else tuple(value)
-
-
 def _secrets(items: Mapping[str, str | os.PathLike[str]]) -> FrozenMap[str, str | Path]:
     return FrozenMap((name, Secret(value) if isinstance(value, str) else Path(value)) for name, value in items.items())
 
@@ -76,11 +72,11 @@ class DockerBuilder:
     images keep the arguments they were built with in their history: give real secrets as ``secrets``."""
     secrets: FrozenMap[str, str | Path] = attrs.field(default=_NO_SECRETS, converter=_secrets, kw_only=True)
     """For ``RUN --mount=type=secret,id=NAME``: a text is the secret itself, a path the file that holds it. BuildKit only."""
-    ssh: tuple[str, ...] = attrs.field(default=(), converter=_texts, kw_only=True)
+    ssh: tuple[str, ...] = attrs.field(default=(), converter=one_or_more, kw_only=True)
     """As ``--ssh`` has it, such as ``default``. BuildKit only."""
-    cache_from: tuple[str, ...] = attrs.field(default=(), converter=_texts, kw_only=True)
+    cache_from: tuple[str, ...] = attrs.field(default=(), converter=one_or_more, kw_only=True)
     """As ``--cache-from`` has it; ``{platform}`` becomes ``linux_arm64``, or ``linux_amd64-linux_arm64`` for both at once."""
-    cache_to: tuple[str, ...] = attrs.field(default=(), converter=_texts, kw_only=True)
+    cache_to: tuple[str, ...] = attrs.field(default=(), converter=one_or_more, kw_only=True)
     """As ``--cache-to`` has it, with ``{platform}`` too. BuildKit only."""
     labels: FrozenMap[str, str] = attrs.field(default=NO_TEXTS, converter=frozen_texts, kw_only=True)
     annotations: FrozenMap[str, str] = attrs.field(default=NO_TEXTS, converter=frozen_texts, kw_only=True)
@@ -99,7 +95,7 @@ class DockerBuilder:
     """A docker context; None: the one that the client uses."""
     host: str | None = attrs.field(default=None, kw_only=True)
     """The engine's address; None: DOCKER_HOST, or that of the context."""
-    client_call: tuple[str, ...] = attrs.field(default=("docker",), converter=_texts, kw_only=True)
+    client_call: tuple[str, ...] = attrs.field(default=("docker",), converter=one_or_more, kw_only=True)
     """The client's program and first arguments, such as ``["podman"]``."""
     timeout: float = attrs.field(default=3600.0, kw_only=True)
     """Seconds that one build, and one push, may take."""

@@ -1,4 +1,4 @@
-"""A mapping that can stand in a frozen, hashable value."""
+"""Collections that can stand in a frozen, hashable value."""
 
 from __future__ import annotations
 
@@ -39,6 +39,11 @@ class FrozenMap(Mapping[K, V]):
 def frozen_texts(items: Mapping[str, str] | Iterable[tuple[str, str]]) -> FrozenMap[str, str]:
     """Labels or annotations, frozen."""
     return FrozenMap(items)
+
+
+def one_or_more(value: str | Iterable[str]) -> tuple[str, ...]:
+    """Several texts; a single one stands for itself, not for its letters."""
+    return (value,) if isinstance(value, str) else tuple(value)
 
 
 NO_TEXTS: FrozenMap[str, str] = FrozenMap()

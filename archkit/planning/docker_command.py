@@ -15,6 +15,7 @@ import attrs
 
 from archkit.errors import BuildError
 from archkit.model.secret import Secret
+from archkit.planning.go_csv import csv_field
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -145,8 +146,8 @@ def _for_platforms(text: str, platforms: Sequence[Platform]) -> str:
 
 
 def _csv(*fields: str) -> str:
-    """Fields as Docker reads them: comma-separated, quoted where that is needed."""
-    return ",".join('"' + field.replace('"', '""') + '"' if re.search(r'[",\n]', field) else field for field in fields)
+    """Fields of one value."""
+    return ",".join(map(csv_field, fields))
 
 
 def _choice(value: bool | str | None) -> str:

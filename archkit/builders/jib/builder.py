@@ -24,7 +24,7 @@ from archkit.builders.jib.command import (
 )
 from archkit.errors import BuildError, BuildToolError, CommandError, ReferenceSyntaxError, RegistryError, ToolNotFoundError, ToolTooOldError
 from archkit.model.build import BuilderAbilities, Delivered, RegistrySink
-from archkit.model.frozen import NO_TEXTS, FrozenMap, frozen_texts
+from archkit.model.frozen import NO_TEXTS, FrozenMap, frozen_texts, one_or_more
 from archkit.model.platform import Platform
 from archkit.model.reference import Digest, ImageReference
 from archkit.planning.tool_output import tool_failure
@@ -52,10 +52,6 @@ _INSTALL: dict[Tool, str] = {
 }
 
 
-def _texts(items: str | Sequence[str]) -> tuple[str, ...]:
-    return (items,) if isinstance(items, str) else tuple(items)
-
-
 @attrs.frozen
 class JibBuilder:
     """Builds a Java program with jib in Maven or Gradle, for all platforms in one run; needs a JDK, and no engine.
@@ -70,7 +66,7 @@ class JibBuilder:
     """The base image, or ``scratch``; None: as the build file says, or jib's own choice, which is on the internet."""
     tool: Tool | None = attrs.field(default=None, kw_only=True)
     """None: Gradle where the folder has one of its files, else Maven."""
-    profiles: tuple[str, ...] = attrs.field(default=(), converter=_texts, kw_only=True)
+    profiles: tuple[str, ...] = attrs.field(default=(), converter=one_or_more, kw_only=True)
     """Maven's profiles to activate."""
     plugin: str | None = attrs.field(default=None, kw_only=True)
     """The version of jib's Maven plugin; None: the one of the POM, or of a POM without it 3.5.2."""
@@ -78,7 +74,7 @@ class JibBuilder:
     """None: as the build file says, else Docker. jib makes no OCI index, so OCI is for one platform."""
     properties: FrozenMap[str, str] = attrs.field(default=NO_TEXTS, converter=frozen_texts, kw_only=True)
     """More settings, such as ``{"jib.container.mainClass": "demo.Main"}``."""
-    args: tuple[str, ...] = attrs.field(default=(), converter=_texts, kw_only=True)
+    args: tuple[str, ...] = attrs.field(default=(), converter=one_or_more, kw_only=True)
     """More arguments of Maven or Gradle, such as ``-DskipTests``."""
     env: FrozenMap[str, str] = attrs.field(default=NO_TEXTS, converter=frozen_texts, kw_only=True)
     """Environment of the build, over that of this process."""

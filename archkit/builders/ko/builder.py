@@ -27,7 +27,7 @@ from archkit.copying import copy_image
 from archkit.errors import BuildError, BuildToolError, CommandError, PlatformSyntaxError, ToolNotFoundError, ToolTooOldError
 from archkit.events import Event
 from archkit.model.build import BuilderAbilities, Delivered, LayoutSink, RegistrySink
-from archkit.model.frozen import NO_TEXTS, FrozenMap, frozen_texts
+from archkit.model.frozen import NO_TEXTS, FrozenMap, frozen_texts, one_or_more
 from archkit.model.platform import Platform
 from archkit.planning.names import KO
 from archkit.planning.tool_output import tool_failure
@@ -46,10 +46,6 @@ _QUESTION_TIMEOUT = 120.0
 _INSTALL_KO = "install it, for example with `go install github.com/google/ko@latest`, or give its path as KoBuilder(program=…)"
 _NO_MODULE = "give the folder of a Go module as the artifact's context"
 _INSTALL_GO = "ko compiles with Go: install Go and put it on PATH"
-
-
-def _texts(items: str | Sequence[str]) -> tuple[str, ...]:
-    return (items,) if isinstance(items, str) else tuple(items)
 
 
 def _path(value: str | os.PathLike[str] | None) -> Path | None:
@@ -77,11 +73,11 @@ class KoBuilder:
     """The base image; None: what ``.ko.yaml`` or KO_DEFAULTBASEIMAGE names, else ko's own choice, which is on the internet."""
     config: Path | None = attrs.field(default=None, converter=_path, kw_only=True)
     """A ``.ko.yaml``, or the folder of one, relative to the artifact's folder; None: the artifact's own, or KO_CONFIG_PATH."""
-    ldflags: tuple[str, ...] = attrs.field(default=(), converter=_texts, kw_only=True)
+    ldflags: tuple[str, ...] = attrs.field(default=(), converter=one_or_more, kw_only=True)
     """For the linker; they replace those of ``.ko.yaml``. ko fills in its templates, such as ``{{.Git.ShortCommit}}``."""
-    tags: tuple[str, ...] = attrs.field(default=(), converter=_texts, kw_only=True)
+    tags: tuple[str, ...] = attrs.field(default=(), converter=one_or_more, kw_only=True)
     """Build tags."""
-    flags: tuple[str, ...] = attrs.field(default=(), converter=_texts, kw_only=True)
+    flags: tuple[str, ...] = attrs.field(default=(), converter=one_or_more, kw_only=True)
     """More flags of ``go build``, each with its value: ``-mod=vendor``."""
     labels: FrozenMap[str, str] = attrs.field(default=NO_TEXTS, converter=frozen_texts, kw_only=True)
     annotations: FrozenMap[str, str] = attrs.field(default=NO_TEXTS, converter=frozen_texts, kw_only=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from archkit.errors import ReferenceSyntaxError
 from archkit.model.reference import Digest
+from archkit.planning.go_csv import csv_field
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -34,7 +35,6 @@ _TIME = re.compile(r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d ")
 _BUILDING = re.compile(r"Building \S+ for (\S+)")
 _MOST_LINES = 20
 """Lines of a compiler's errors that go into an error of archkit."""
-_TO_QUOTE = re.compile(r'[",\r\n]|^\s')
 
 
 def environment(parent: Mapping[str, str], own: Mapping[str, str], *, repository: str, base: str | None, temporary: str) -> dict[str, str]:
@@ -80,13 +80,7 @@ def list_flag(name: str, values: Iterable[str]) -> list[str]:
     >>> list_flag("ldflags", ["-s", "-X main.colours=red,blue"])
     ['--ldflags=-s', '--ldflags="-X main.colours=red,blue"']
     """
-    return [f"--{name}={_csv(value)}" for value in values]
-
-
-def _csv(value: str) -> str:
-    if not _TO_QUOTE.search(value):
-        return value
-    return '"' + value.replace('"', '""') + '"'
+    return [f"--{name}={csv_field(value)}" for value in values]
 
 
 def platform_flag(entry: Mapping[str, object]) -> str:
