@@ -23,6 +23,7 @@ from archkit.planning.docker import pushed_digest
 from archkit.planning.docker_command import DockerOptions, Form, image_output, layout_output
 from archkit.planning.dockerfile import Dockerfile, Needs
 from archkit.planning.emulation import BuildMachine, emulation_findings, judge, refuse_missing
+from archkit.planning.tool_output import base_lacks_platform
 from archkit.ports.builder import tell_lines
 from archkit.ports.registry import PlatformLookup
 
@@ -168,11 +169,8 @@ class DockerBuilder:
                 there = known[base.reference]
                 if there is None or any(one.runs_on(base.platform) for one in there):
                     continue
-                has = ", ".join(map(str, there)) or "no image"
-                reason = f"the base {base.reference} (line {base.line} of {self.dockerfile}) has only {has}, {base.platform} is needed"
-                raise BuildToolError(
-                    image, reason, str(platform), "use a base that has the platform, or do not ask for it", "base-lacks-platform"
-                )
+                named = f"{base.reference} (line {base.line} of {self.dockerfile})"
+                raise base_lacks_platform(image, named, there, platform, base.platform)
 
     def _check_emulation(self, image: str, needs: Mapping[Platform, Needs], facts: DockerFacts) -> list[Finding]:
         machines = facts.machines(self.machine or this_machine())

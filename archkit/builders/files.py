@@ -19,6 +19,7 @@ from archkit.model.platform import ByPlatform, Platform
 from archkit.model.platform_set import PlatformSet
 from archkit.planning.image import Layer, Settings, compose_image
 from archkit.planning.index import compose_index, encode_index
+from archkit.planning.tool_output import base_lacks_platform
 from archkit.ports.registry import ImageStore
 
 if TYPE_CHECKING:
@@ -168,9 +169,7 @@ class FilesBuilder:
         for platform in platforms:
             found = source.find(platform)
             if found is None:
-                has = ", ".join(map(str, source.platforms)) or "nothing"
-                remedy = "use a base that has it, or do not ask for it"
-                raise BuildError(image, f"the base {self.base} has only {has}", str(platform), remedy)
+                raise base_lacks_platform(image, self.base, source.platforms, platform)
             bases[platform] = found
         return source, bases
 

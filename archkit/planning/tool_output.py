@@ -6,7 +6,7 @@ The texts were seen with the real tools (docker 20.10 and 28, BuildKit, buildx, 
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import attrs
 
@@ -21,6 +21,11 @@ from archkit.errors import (
     ToolTooOldError,
 )
 from archkit.planning.emulation import emulation_advice
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from archkit.model.platform import Platform
 
 Kind = Literal[
     "base-lacks-platform",
@@ -63,6 +68,7 @@ class Diagnosis:
     remedy: str = ""
 
 
+_OTHER_BASE = "use a base that has it, or do not ask for it"
 _SIGN_IN = "sign in with `docker login HOST` (or the tool's own way), or check that the login has not run out"
 _TABLE: tuple[tuple[Kind, str, str], ...] = (
     # the first row that fits counts: several texts occur together, the more telling ones stand first
@@ -117,7 +123,7 @@ _TABLE: tuple[tuple[Kind, str, str], ...] = (
             r"no matching platforms in base image|does not match desired platforms|no matching manifest for|no match for platform in manifest|"
             r"does not contain an image for architecture=|is not a manifest list|the configured platform \("
         ),
-        "use a base that has the platform, or do not ask for it",
+        _OTHER_BASE,
     ),
     (
         "pull-denied",
@@ -161,6 +167,23 @@ _TABLE: tuple[tuple[Kind, str, str], ...] = (
     ),
 )
 _ROWS: tuple[tuple[Kind, re.Pattern[str], str], ...] = tuple((kind, re.compile(pattern), remedy) for kind, pattern, remedy in _TABLE)
+
+
+def base_lacks_platform(
+    image: str, base: str, has: Iterable[Platform], platform: Platform, needed: Platform | None = None
+) -> BuildToolError:
+    """The error for a base that was looked at before the build and lacks a platform; its kind is ``base-lacks-platform``.
+
+    Args:
+        image: The artifact, as the caller named it.
+        base: What messages call the base.
+        has: The platforms that it has.
+        platform: The one that is being built for.
+        needed: The one that the base is needed for, where it may be another, such as that of the machine which builds.
+    """
+    there = ", ".join(map(str, has)) or "no image"
+    wanted = "" if needed is None else f", {needed} is needed"
+    return BuildToolError(image, f"the base {base} has only {there}{wanted}", str(platform), _OTHER_BASE, "base-lacks-platform")
 
 
 def diagnose(stderr: str, stdout: str = "") -> Diagnosis | None:

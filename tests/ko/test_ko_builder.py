@@ -220,9 +220,11 @@ def test_a_layout_gets_what_ko_wrote_into_one_of_its_own(
 def test_a_platform_that_the_base_lacks_is_refused_with_what_it_has(
     archkit_registry: EmbeddedRegistry, ko: Ko, web: Make, run: Callable[..., BuildResult]
 ) -> None:
-    with pytest.raises(BuildError, match=r"for linux/s390x: the base \S+/base:1 \(named by KoBuilder.*has only linux/amd64, linux/arm64"):
+    reason = r"for linux/s390x: the base \S+/base:1 \(named by KoBuilder.*has only linux/amd64, linux/arm64"
+    with pytest.raises(BuildToolError, match=reason) as caught:
         run(web(), "linux/amd64,linux/s390x")
 
+    assert caught.value.kind == "base-lacks-platform"
     assert not ko.builds
     assert list(archkit_registry.tags("web")) == []
 

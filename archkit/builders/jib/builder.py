@@ -27,7 +27,7 @@ from archkit.model.build import BuilderAbilities, Delivered, RegistrySink
 from archkit.model.frozen import NO_TEXTS, FrozenMap, frozen_texts, one_or_more
 from archkit.model.platform import Platform
 from archkit.model.reference import Digest, ImageReference
-from archkit.planning.tool_output import tool_failure
+from archkit.planning.tool_output import base_lacks_platform, tool_failure
 from archkit.ports.builder import tell_lines
 from archkit.ports.registry import ImageStore
 
@@ -199,8 +199,7 @@ class JibBuilder:
 
 def _check_platform(image: str, source: BaseSource, platform: Platform) -> None:
     if source.find(platform) is None:
-        has = ", ".join(map(str, source.platforms)) or "no image"
-        raise BuildError(image, f"the base {source.name} has only {has}", str(platform), "use a base that has it, or do not ask for it")
+        raise base_lacks_platform(image, source.name, source.platforms, platform)
     first = next(one for one in source.platforms if (one.os, one.arch) == (platform.os, platform.arch))
     if not first.satisfies(platform):
         reason = f"of {platform.os}/{platform.arch} jib takes the first in the base {source.name}, which is {first}"

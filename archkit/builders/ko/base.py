@@ -11,6 +11,7 @@ from archkit.builders.ko.config import FILE_NAMES, KoConfig
 from archkit.errors import BuildError, ReferenceSyntaxError, RegistryError
 from archkit.model.oci import RawManifest
 from archkit.model.reference import ImageReference
+from archkit.planning.tool_output import base_lacks_platform
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -91,8 +92,7 @@ def base_platforms(image: str, chosen: ChosenBase, platforms: PlatformSet, store
 
 def _in_base(image: str, source: BaseSource, chosen: ChosenBase, platform: Platform) -> str:
     if source.find(platform) is None:
-        has = ", ".join(map(str, source.platforms)) or "no image"
-        raise BuildError(image, f"the base {_named(chosen)} has only {has}", str(platform), "use a base that has it, or do not ask for it")
+        raise base_lacks_platform(image, _named(chosen), source.platforms, platform)
     offered = next(one for one in source.manifests if one.satisfies(platform))
     entry = source.manifests[offered]
     if isinstance(entry, RawManifest):  # no index; ko takes os and CPU of its configuration, and never the variant

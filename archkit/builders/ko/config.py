@@ -29,7 +29,6 @@ class KoBuild:
     directory: PurePosixPath
     """Of its main package, below the folder that ko runs in."""
     flags: tuple[str, ...] = ()
-    env: tuple[str, ...] = ()
 
 
 @attrs.frozen
@@ -113,7 +112,7 @@ def _build(entry: object, position: int) -> KoBuild:
     main = PurePosixPath(_text(fields.get("main"), "main") or ".")
     folder = main.parent if main.suffix == ".go" else main  # a source file stands for its folder
     directory = PurePosixPath(_text(fields.get("dir"), "dir") or ".") / folder
-    return KoBuild(directory, _words(fields.get("flags"), "flags"), _words(fields.get("env"), "env"))
+    return KoBuild(directory, _words(fields.get("flags"), "flags"))
 
 
 def _mapping(value: object, name: str) -> Mapping[str, Any]:
