@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from archkit.errors import ReferenceSyntaxError
 from archkit.model.reference import Digest, ImageReference
 
 OCI_PREFIX = "oci:"
+_DIGEST = re.compile(r"sha[0-9]+:[^/\\]*$")
 
 
 def layout_reference(tag: str | None = None, digest: str | None = None) -> ImageReference:
@@ -33,13 +35,18 @@ def read_layout_name(text: str) -> tuple[Path, ImageReference] | None:
     """
     if not text.startswith(OCI_PREFIX):
         return None
-    rest, _, digest = text.removeprefix(OCI_PREFIX).partition("@sha")
+    rest = text.removeprefix(OCI_PREFIX)
+    before, _, digest = rest.rpartition("@")
+    if _DIGEST.match(digest):
+        rest = before
+    else:  # a folder may have an @ in its name
+        digest = ""
     path, colon, tag = rest.rpartition(":")
     if not colon or "/" in tag or "\\" in tag:
         path, tag = rest, ""
     if not path:
         raise ReferenceSyntaxError(text, "the path of the layout is missing")
     try:
-        return Path(path), layout_reference(tag or None, f"sha{digest}" if digest else None)
+        return Path(path), layout_reference(tag or None, digest or None)
     except ReferenceSyntaxError as error:
         raise ReferenceSyntaxError(text, error.reason) from None

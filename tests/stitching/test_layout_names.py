@@ -26,6 +26,9 @@ DIGEST = Digest.of(b"")
         (r"oci:C:\images:1", r"C:\images", "1", None),
         (f"oci:images@{DIGEST}", "images", None, DIGEST),
         (f"oci:images:1@{DIGEST}", "images", "1", DIGEST),
+        ("oci:/srv/a@share/images:1", "/srv/a@share/images", "1", None),
+        ("oci:images@share", "images@share", None, None),
+        (f"oci:/srv/a@sha/images:1@{DIGEST}", "/srv/a@sha/images", "1", DIGEST),
     ],
 )
 def test_a_layout_is_named_by_path_tag_and_digest(text: str, path: str, tag: str | None, digest: str | None) -> None:
