@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import distribution_registry
+import docker_ways
 import engine as engines
 import maven_tools
 import pytest
@@ -19,7 +22,6 @@ import toolbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 def require(name: str) -> Path:
@@ -185,3 +187,13 @@ def qemu_aarch64() -> Path:
 def oracle() -> Path:
     """The program of tests/live/oracles: what containerd's and distribution's libraries say."""
     return require("archkit-oracle")
+
+
+@pytest.fixture(params=docker_ways.NAMES, scope="module")
+def way(request: pytest.FixtureRequest, engine: engines.Engine, buildx: Path, buildkitd: Path) -> Iterator[docker_ways.DockerWay]:
+    """Each way in which Docker builds, with the `engine`."""
+    with (
+        tempfile.TemporaryDirectory(prefix="archkit-") as folder,
+        docker_ways.prepared(request.param, engine, Path(folder), buildx=buildx, buildkitd=buildkitd) as found,
+    ):
+        yield found

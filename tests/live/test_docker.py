@@ -6,11 +6,9 @@ import base64
 import json
 import os
 import platform
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import docker_ways
 import pytest
 
 from archkit import (
@@ -37,8 +35,6 @@ from archkit import (
 from archkit.testing import BasicAuth, EmbeddedRegistry, ImageFactory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from docker_ways import DockerWay
     from engine import Engine
 
@@ -52,15 +48,6 @@ pytestmark = [
 BOTH = "linux/amd64,linux/arm64"
 MACHINES = {"linux/amd64": "x86_64", "linux/arm64": "aarch64"}
 HELLO = 'CMD ["-c", "echo Hello world! Running on $(uname -m)"]\n'
-
-
-@pytest.fixture(params=docker_ways.NAMES, scope="module")
-def way(request: pytest.FixtureRequest, engine: Engine, buildx: Path, buildkitd: Path) -> Iterator[DockerWay]:
-    with (
-        tempfile.TemporaryDirectory(prefix="archkit-") as folder,
-        docker_ways.prepared(request.param, engine, Path(folder), buildx=buildx, buildkitd=buildkitd) as found,
-    ):
-        yield found
 
 
 @pytest.fixture

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import platform
-import tempfile
 import time
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import docker_ways
 import pytest
 from interruption import GENTLE, How, Interruption, assert_ended
 from process_watch import ended, mentioning
@@ -18,8 +16,6 @@ from process_watch import ended, mentioning
 from archkit import RegistryClient
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from docker_ways import DockerWay
     from engine import Engine
 
@@ -32,15 +28,6 @@ SETUP = """
 from archkit import DockerBuilder
 artifact = Artifact("{image}", "src", builder=DockerBuilder({options}, timeout=6 if HURRY else 600))
 """
-
-
-@pytest.fixture(params=docker_ways.NAMES, scope="module")
-def way(request: pytest.FixtureRequest, engine: Engine, buildx: Path, buildkitd: Path) -> Iterator[DockerWay]:
-    with (
-        tempfile.TemporaryDirectory(prefix="archkit-") as folder,
-        docker_ways.prepared(request.param, engine, Path(folder), buildx=buildx, buildkitd=buildkitd) as found,
-    ):
-        yield found
 
 
 class Case:

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 import pytest
+from plain_http import ask
 
 from archkit import Digest, PlatformSet, RegistryError
 from archkit.model.oci import OCI_INDEX, OCI_MANIFEST
 from archkit.testing import EmbeddedRegistry, ImageFactory, Request, Response
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
 BLOB = b"0123456789"
 DIGEST = Digest.of(BLOB)
@@ -28,18 +29,6 @@ DIGEST = Digest.of(BLOB)
 def registry() -> Iterator[EmbeddedRegistry]:
     with EmbeddedRegistry() as made:
         yield made
-
-
-def ask(
-    registry: EmbeddedRegistry, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None
-) -> tuple[int, dict[str, str], bytes]:
-    connection = http.client.HTTPConnection(registry.host, timeout=5)
-    try:
-        connection.request(method, path, body or None, dict(headers or {}))
-        answer = connection.getresponse()
-        return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
-    finally:
-        connection.close()
 
 
 def codes(body: bytes) -> list[str]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from plain_http import ask
 
 from archkit import Digest, PlatformSet, RegistryClient, RegistryError
 from archkit.model.oci import DOCKER_LIST, OCI_CONFIG, OCI_INDEX, OCI_MANIFEST
@@ -27,18 +27,6 @@ EMPTY_INDEX = json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests
 def registry() -> Iterator[EmbeddedRegistry]:
     with EmbeddedRegistry() as made:
         yield made
-
-
-def ask(
-    registry: EmbeddedRegistry, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None
-) -> tuple[int, dict[str, str], bytes]:
-    connection = http.client.HTTPConnection(registry.host, timeout=5)
-    try:
-        connection.request(method, path, body or None, dict(headers or {}))
-        answer = connection.getresponse()
-        return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
-    finally:
-        connection.close()
 
 
 def put_manifest(registry: EmbeddedRegistry, path: str, fields: Mapping[str, Any]) -> tuple[int, dict[str, str], bytes]:
