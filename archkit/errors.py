@@ -321,7 +321,7 @@ class TagMovedError(StitchError):
 if TYPE_CHECKING:
 
     class ReportedFinding(Protocol):
-        """What a finding says, be it of which class it is."""
+        """What a finding says, whichever class it is of."""
 
         @property
         def code(self) -> str: ...

@@ -256,8 +256,8 @@ def _tag_of(entry: Mapping[str, Any]) -> str | None:
 class LayoutByTag(OciLayout):
     """A layout whose entries are found by their tag alone, whatever full name they carry: what ``oci:PATH:TAG`` means.
 
-    Of a reference only tag and digest count (:func:`~archkit.model.layout_name.layout_reference` makes one). A tag that is written keeps the names that its entry has; a new one gets
-    the tag alone, as regctl, crane and skopeo write it.
+    Of a reference only tag and digest count (:func:`~archkit.model.layout_name.layout_reference` makes one). A tag that is
+    written keeps the names that its entry has; a new one gets the tag alone, as regctl, crane and skopeo write it.
 
     Raises:
         RegistryError: From every method that is given a tag: the layout has different images under it.

@@ -1,6 +1,7 @@
 """Building: artifacts in, verified images out.
 
-``service`` has :func:`build`; ``session`` plans and runs builds in an open sink; ``context`` is what builders get.
+``service`` has :func:`build`; ``session`` plans and runs builds in an open sink; ``context`` is what builders get;
+``engine`` puts images into the local engine.
 """
 
 from archkit.building.service import build as build

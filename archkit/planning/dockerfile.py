@@ -18,7 +18,7 @@ from archkit.model.platform import Platform
 from archkit.planning.dockerfile_syntax import Instruction, expand, read_dockerfile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
 SCRATCH = "scratch"
 
@@ -106,7 +106,6 @@ class Dockerfile:
         target: Platform,
         build: Platform,
         *,
-        native: Iterable[Platform] = (),
         stage: str = "",
         args: Mapping[str, str] | None = None,
         buildkit: bool = True,
@@ -116,7 +115,6 @@ class Dockerfile:
         Args:
             target: What the image is for.
             build: The machine that builds.
-            native: What that machine runs without an emulator; none: what ``build`` says.
             stage: The stage that is wanted (``--target``); empty: the last.
             args: Build arguments.
             buildkit: Whether BuildKit builds; else the classic builder.
@@ -125,7 +123,6 @@ class Dockerfile:
         if wanted is None:
             return Needs()  # docker says so
         values = self._values(target, build, args or {}, buildkit=buildkit)
-        machine = tuple(native) or (build,)
         platforms: dict[int, Platform | None] = {}
         for one in self.stages[: wanted.number + 1]:
             platforms[one.number] = self._platform(one, values, platforms, target)
@@ -135,7 +132,7 @@ class Dockerfile:
         for one in (self.stages[number] for number in sorted(built)):
             platform = platforms[one.number]
             bases += self._bases(one, platform, values, target)
-            if platform is not None and not any(platform.runs_on(each) for each in machine):
+            if platform is not None and not platform.runs_on(build):
                 foreign += [ForeignRun(each.line, one.label, platform) for each in one.instructions if each.keyword == "RUN"]
         return Needs(tuple(dict.fromkeys(bases)), tuple(foreign))
 

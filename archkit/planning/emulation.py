@@ -33,7 +33,6 @@ class Handler:
     """The CPU whose programs it runs, in Go's spelling."""
     enabled: bool
     flags: str = ""
-    interpreter: str = ""
 
     @classmethod
     def parse(cls, name: str, text: str) -> Handler | None:
@@ -50,7 +49,7 @@ class Handler:
         cpu = program_cpu(magic) if fields.get("offset", "0") == "0" else None
         if cpu is None:
             return None
-        return cls(name, cpu, lines[0].strip() == "enabled", fields.get("flags", ""), fields.get("interpreter", ""))
+        return cls(name, cpu, lines[0].strip() == "enabled", fields.get("flags", ""))
 
     @property
     def fault(self) -> str:

@@ -249,6 +249,8 @@ class IndexStitcher:
             TagMovedError: The target is not what it was when it was read. It is a StitchError.
             RegistryError: A store could not be read or written.
             PlatformSyntaxError: A text is no platform.
+            ReferenceSyntaxError: A text that begins as a digest is none.
+            TypeError: Nothing is named.
         """
         gone = _unwanted(unwanted)
         wanted = Wanted.of(annotations=annotations, media_type=media_type, expect=expect, if_absent=if_absent, tags=tags)

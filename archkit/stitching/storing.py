@@ -97,12 +97,10 @@ def read_back(where: Located, digest: Digest, before: Digest | None) -> None:
         found = None if head is None else head.digest
         if found == digest:
             return
-        wait = where.retries.wait(sent, random.random()) if found == before else None  # noqa: S311 - spreads clients in time
-        if wait is None:
+        if found != before or not _waited(where.retries, sent):
             now = "is not there" if found is None else f"is {found}"
             reason = f"{digest} was written, but the tag {now}: somebody else writes it, too"
             raise TagMovedError(where.name, reason, "look at what is there, and stitch again", digest, found or "")
-        time.sleep(wait)
         sent += 1
 
 
@@ -145,6 +143,7 @@ def list_referrer(places: Places, where: Located, index: Index, manifest: RawMan
 
 
 def _waited(retries: Retries, sent: int) -> bool:
+    """Wait before the next try; False when there is none after so many."""
     wait = retries.wait(sent, random.random())  # noqa: S311 - spreads clients in time
     if wait is None:
         return False

@@ -35,6 +35,8 @@ _WAITING_PIECES = 16
 """Pieces of output that wait to be looked at; with these a program that prints faster than we read is slowed down."""
 _POLL = 0.05
 """Seconds between two looks at the clock, the caller's event and signals."""
+_READY_MILLISECONDS = 200
+"""How long a thread waits for its pipe before it looks whether it is still wanted."""
 _LINGER = 2.0
 """Seconds that the outputs may stay open when the program has ended: a daemon that it started may hold them."""
 _ERROR_TEXT = 32 * 1024
@@ -351,7 +353,7 @@ else:
         """Whether the pipe can be used, waited for a moment: a thread that is not wanted any more must not hang in it."""
         poll = select.poll()
         poll.register(pipe.fileno(), select.POLLOUT if writing else select.POLLIN)
-        return lambda: bool(poll.poll(_POLL * 4000))
+        return lambda: bool(poll.poll(_READY_MILLISECONDS))
 
 
 if TYPE_CHECKING:
