@@ -113,7 +113,9 @@ def kubernetes(name: str, programs: Sequence[str], released: str) -> Recipe:
         needs_go()
         module, published = "k8s.io/kubernetes", released.replace("v1.", "v0.")
         source = CACHE / "src" / f"kubernetes-{released}"
-        if not (source / "go.sum").exists():
+        imports = "\n".join(f'import _ "{module}/cmd/{name}"' for name in programs)
+        wanted, file = f"//go:build tools\n\npackage kubernetes\n\n{imports}\n", source / "tools.go"
+        if not (source / "go.sum").exists() or not file.exists() or file.read_text(encoding="utf-8") != wanted:
             source = source_folder(source.name)
             (source / "go.mod").write_text("module archkit.test/kubernetes\n")
             found = re.search(r'"GoMod": "(.*)"', go(log, "mod", "download", "-json", f"{module}@{released}", cwd=source))
@@ -125,8 +127,7 @@ def kubernetes(name: str, programs: Sequence[str], released: str) -> Recipe:
             lines = ["module archkit.test/kubernetes", version.group() if version else "go 1.26", f"require {module} {released}"]
             lines += [f"replace {name} => {name} {published}" for name in replaced]
             (source / "go.mod").write_text("\n".join(lines) + "\n")
-            imports = "\n".join(f'import _ "{module}/cmd/{name}"' for name in programs)
-            (source / "tools.go").write_text(f"//go:build tools\n\npackage kubernetes\n\n{imports}\n")
+            file.write_text(wanted)
             go(log, "mod", "tidy", cwd=source)
         flags = f"-ldflags=-s -w -X k8s.io/component-base/version.gitVersion={released}"
         go(log, "build", "-trimpath", flags, "-o", str(BIN / name), f"{module}/cmd/{name}", cwd=source)

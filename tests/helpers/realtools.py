@@ -38,17 +38,19 @@ CONFORMANCE = "v0.0.0-20260831232431-97274622c111"
 DOCKER_CLI = "v28.5.2+incompatible"
 DOCKER_ENGINE = "v28.5.2+incompatible"
 KUBERNETES = "v1.36.3"
-KUBERNETES_PROGRAMS = ("kubectl",)
+KUBERNETES_PROGRAMS = ("kubectl", "kube-apiserver", "kube-scheduler", "kube-controller-manager")
+KWOK = "v0.8.0"
 KO = "v0.19.1"
 
 ORACLES = Path(__file__).parent.parent / "live" / "oracles"
 QEMU = "qemu-aarch64-static"
 DOCKER_REGISTRY = "docker-registry"
+ETCD = "etcd"
 SKOPEO = "skopeo"
 ENGINE = {"dockerd": ("docker.io", "usr/sbin"), "containerd": ("containerd", "usr/bin"), "runc": ("runc", "usr/sbin")}
 ENGINE["containerd-shim-runc-v2"] = ENGINE["containerd"]
 BUSYBOX_CPUS = ("amd64", "arm64")
-ANY_VERSION = {QEMU, DOCKER_REGISTRY, SKOPEO, *ENGINE, *(f"busybox-{cpu}" for cpu in BUSYBOX_CPUS)}
+ANY_VERSION = {QEMU, DOCKER_REGISTRY, ETCD, SKOPEO, *ENGINE, *(f"busybox-{cpu}" for cpu in BUSYBOX_CPUS)}
 """Debian packages: whichever version the system has will do."""
 
 
@@ -91,6 +93,8 @@ PARTS: dict[str, tuple[str, Recipe]] = {
     **{name: ("any", unpacked(package, f"{folder}/{name}")) for name, (package, folder) in ENGINE.items()},
     **{f"busybox-{cpu}": ("any", for_cpu("busybox-static", "bin/busybox", cpu)) for cpu in BUSYBOX_CPUS},
     **{name: (KUBERNETES, kubernetes(name, KUBERNETES_PROGRAMS, KUBERNETES)) for name in KUBERNETES_PROGRAMS},
+    ETCD: ("any", unpacked("etcd-server", "usr/bin/etcd")),
+    "kwok": (KWOK, install(f"sigs.k8s.io/kwok/cmd/kwok@{KWOK}")),
     "ko": (KO, install(f"github.com/google/ko@{KO}")),
     "mvn": (f"jib-{JIB}", maven),
     "archkit-oracle": (oracle_version(), build(ORACLES, "archkit-oracle")),
@@ -112,7 +116,7 @@ def present(name: str) -> bool:
 def put(name: str) -> bool:
     """Put one tool into place and say so; returns whether it is there now."""
     version, recipe = PARTS[name]
-    head = f"{name:20} {version:22}"
+    head = f"{name:23} {version:22}"
     if present(name):
         print(head, "present")
         return True
