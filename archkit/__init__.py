@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from archkit.builders.jib import JibBuilder as JibBuilder
     from archkit.builders.ko import KoBuilder as KoBuilder
     from archkit.building import build as build
+    from archkit.errors import ApplyError as ApplyError
     from archkit.errors import ArchkitError as ArchkitError
     from archkit.errors import BuildError as BuildError
     from archkit.errors import BuildToolError as BuildToolError
@@ -37,7 +38,9 @@ if TYPE_CHECKING:
     from archkit.errors import ContentError as ContentError
     from archkit.errors import DefectiveImageError as DefectiveImageError
     from archkit.errors import EmulationMissing as EmulationMissing
+    from archkit.errors import FieldConflictError as FieldConflictError
     from archkit.errors import FindingsError as FindingsError
+    from archkit.errors import ImmutableFieldError as ImmutableFieldError
     from archkit.errors import ManifestSyntaxError as ManifestSyntaxError
     from archkit.errors import ManifestTooLarge as ManifestTooLarge
     from archkit.errors import NodeListError as NodeListError
@@ -45,6 +48,8 @@ if TYPE_CHECKING:
     from archkit.errors import PlatformSyntaxError as PlatformSyntaxError
     from archkit.errors import ReferenceSyntaxError as ReferenceSyntaxError
     from archkit.errors import RegistryError as RegistryError
+    from archkit.errors import RolloutError as RolloutError
+    from archkit.errors import RolloutTimeoutError as RolloutTimeoutError
     from archkit.errors import StitchError as StitchError
     from archkit.errors import TagMovedError as TagMovedError
     from archkit.errors import TargetsError as TargetsError
@@ -117,6 +122,7 @@ else:
     _HOME = {
         "AffinityRenderer": "archkit.rendering",
         "AnnotatedSource": "archkit.stitching",
+        "ApplyError": "archkit.errors",
         "ArchkitError": "archkit.errors",
         "Artifact": "archkit.ports.builder",
         "BuildContext": "archkit.ports.builder",
@@ -151,6 +157,7 @@ else:
         "EngineInfo": "archkit.model.engine",
         "EngineSink": "archkit.model.build",
         "Event": "archkit.events",
+        "FieldConflictError": "archkit.errors",
         "FilesBuilder": "archkit.builders.files",
         "Finding": "archkit.model.finding",
         "FindingsError": "archkit.errors",
@@ -158,6 +165,7 @@ else:
         "ImageEntry": "archkit.imagery",
         "ImageReference": "archkit.model.reference",
         "ImageStore": "archkit.ports.registry",
+        "ImmutableFieldError": "archkit.errors",
         "IndexStitcher": "archkit.stitching",
         "JibBuilder": "archkit.builders.jib",
         "KindRule": "archkit.planning.kinds",
@@ -194,6 +202,8 @@ else:
         "RenderedObjects": "archkit.rendering",
         "Rendering": "archkit.rendering",
         "Retries": "archkit.ports.http",
+        "RolloutError": "archkit.errors",
+        "RolloutTimeoutError": "archkit.errors",
         "Secret": "archkit.model.secret",
         "Sink": "archkit.model.build",
         "Source": "archkit.stitching",

@@ -145,6 +145,64 @@ class ClusterError(ArchkitError, OSError):
         return self.remedy
 
 
+class ApplyError(ClusterError):
+    """The cluster refused objects, or applying stopped in the middle; what became of each is named."""
+
+    refused: tuple[tuple[str, str], ...] = ()
+    """Each object that was refused, as ``Kind/namespace/name (file:line)``, and why."""
+    applied: tuple[str, ...] = ()
+    """What was applied before; empty: nothing."""
+    not_applied: tuple[str, ...] = ()
+    """What was not applied."""
+    uncertain: tuple[str, ...] = ()
+    """What was being applied when no answer came: it may have been, or not."""
+
+    def problem(self) -> str:
+        lines = [f"\n  {name}: {reason}" for name, reason in self.refused]
+        if self.applied or self.uncertain:
+            for title, names in (("applied", self.applied), ("applied or not", self.uncertain), ("not applied", self.not_applied)):
+                lines += [f"\n  {title}: {', '.join(names)}"] if names else []
+        return super().problem() + "".join(lines)
+
+    def __str__(self) -> str:
+        advice = self.advice()
+        return f"{self.problem()}\n{advice}" if advice else self.problem()
+
+
+class FieldConflictError(ApplyError):
+    """Somebody else manages fields that would change; nothing was applied."""
+
+    conflicts: tuple[tuple[str, str, str], ...] = ()
+    """Object, field manager, and the field's path."""
+
+
+class ImmutableFieldError(ApplyError):
+    """Fields would change that cannot change in an object that is there."""
+
+    fields: tuple[tuple[str, str], ...] = ()
+    """Object, and the field's path."""
+
+
+class RolloutError(ClusterError):
+    """A workload cannot get to where its manifest wants it; every one that is not there is named with the reason."""
+
+    workloads: tuple[tuple[str, str], ...] = ()
+    """Each workload that is not ready, as ``Kind/namespace/name``, and why."""
+
+    def problem(self) -> str:
+        return super().problem() + "".join(f"\n  {name}: {reason}" for name, reason in self.workloads)
+
+    def __str__(self) -> str:
+        advice = self.advice()
+        return f"{self.problem()}\n{advice}" if advice else self.problem()
+
+
+class RolloutTimeoutError(RolloutError, TimeoutError):
+    """Workloads were not ready in time."""
+
+    seconds: float = 0.0
+
+
 class RegistryError(ArchkitError, OSError):
     """A registry or an OCI layout could not be asked, refused, or answered with something wrong."""
 
