@@ -153,6 +153,12 @@ CASES = [
         id="empty flow mapping with a comment inside",
     ),
     pytest.param(
+        POD + "  affinity: !!null &a null # why\n",
+        POD.replace("web", REFERENCE) + f"  affinity: &a {FLOW} # why\n",
+        id="null with a tag, which goes, and an anchor, which stays",
+    ),
+    pytest.param(POD + "  affinity: !!null\n", POD.replace("web", REFERENCE) + f"  affinity: {FLOW}\n", id="null by its tag alone"),
+    pytest.param(
         HEAD + "spec:\n  affinity: &none {}\n  containers:\n  - image: web\n",
         HEAD + "spec:\n  affinity: &none " + FLOW + f"\n  containers:\n  - image: {REFERENCE}\n",
         id="empty flow mapping with an anchor",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 import yaml
 
 from archkit.adapters.yaml.emit import Block, Flow, block_mapping, block_sequence, entry_text, flow, flow_entry
-from archkit.adapters.yaml.scalars import written
+from archkit.adapters.yaml.scalars import NULL_TAG, written
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -115,6 +115,9 @@ def fill(tree: Tree, item: Fill, node: int) -> list[Splice]:
     found, entry = tree.locate(item.at)
     start, stop = tree.start(node), tree.stop(node)
     event = cast("yaml.ScalarEvent", tree.events[node])
+    if event.tag == NULL_TAG:  # goes with the null; an anchor stays
+        anchor = "" if event.anchor is None else f"&{event.anchor} "
+        return [Splice(tree.mark(node), stop, anchor + flow(value, Flow()))]
     if entry is None or found != node:
         return [_fill_flow(tree, (start, stop), flow(value, Flow()))]
     key_end = tree.stop(entry.key)

@@ -7,6 +7,9 @@ import re
 
 NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 """Plain scalars that mean nothing."""
+NULL_TAG = "tag:yaml.org,2002:null"
+"""What ``!!null`` stands for."""
+_RESOLVING_TAGS = frozenset({"tag:yaml.org,2002:bool", "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"})
 _WORDS = {
     **{text: True for word in ("true", "yes", "on") for text in (word, word.title(), word.upper())},
     **{text: False for word in ("false", "no", "off") for text in (word, word.title(), word.upper())},
@@ -34,6 +37,13 @@ def resolved(text: str) -> object:
     if text[0] in "+-.0123456789":
         return _number(text)
     return text
+
+
+def tagged(text: str, tag: str | None) -> object:
+    """What a scalar in quotes or with a tag of its own means."""
+    if tag == NULL_TAG:
+        return None
+    return resolved(text) if tag in _RESOLVING_TAGS else text
 
 
 def _number(text: str) -> object:

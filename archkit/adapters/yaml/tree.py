@@ -13,7 +13,7 @@ import attrs
 import yaml
 
 from archkit.adapters.yaml.documents import line_breaks
-from archkit.adapters.yaml.scalars import NULLS, resolved
+from archkit.adapters.yaml.scalars import NULL_TAG, NULLS, resolved, tagged
 from archkit.adapters.yaml.sharing import Sharing
 
 if TYPE_CHECKING:
@@ -186,7 +186,7 @@ class Tree:
     def text(self, node: int) -> str | None:
         """The text of a scalar as it stands; None for null and for collections."""
         event = self.events[self.aliases.get(node, node)]
-        if not isinstance(event, yaml.ScalarEvent) or (event.implicit[0] and event.value in NULLS):
+        if not isinstance(event, yaml.ScalarEvent) or (event.value in NULLS if event.implicit[0] else event.tag == NULL_TAG):
             return None
         return event.value
 
@@ -204,7 +204,7 @@ class Tree:
             raise Oversized
         event = self.event(node)
         if isinstance(event, yaml.ScalarEvent):
-            return resolved(event.value) if event.implicit[0] else event.value
+            return resolved(event.value) if event.implicit[0] else tagged(event.value, event.tag)
         if isinstance(event, yaml.MappingStartEvent):
             return {key: self._value(child, budget) for key, child in self.entries(node).items()}
         return [self._value(item, budget) for item in self.items(node)]
