@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 import time
@@ -11,7 +12,7 @@ from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
 import attrs
 
-from archkit.adapters.patience import PatientResponse, TooSlow
+from archkit.adapters.patience import PatientResponse, TooSlow, patience
 from archkit.adapters.proxies import Proxies
 from archkit.adapters.tls import Tls
 from archkit.ports.http import DEFAULT_PORTS, HttpRequest, HttpResponse, Retries, StreamedResponse, TransportError, origin
@@ -46,6 +47,8 @@ class UrllibHttpClient:
         tls: Whom secure connections trust.
         proxies: Where requests go through; None: what the environment says now.
         sleep: Waits that many seconds between attempts.
+        within: Seconds for one answer in all, further attempts and the waits between them included; None: no such limit.
+        manager: Connections that somebody else set up, ``tls`` and ``proxies`` included; it should be :func:`patient`.
     """
 
     def __init__(
@@ -55,16 +58,20 @@ class UrllibHttpClient:
         retries: Retries | None = None,
         connections: int = 8,
         longest: float = 120.0,
-        slowest: int = 1024,
+        slowest: float = 1024,
         tls: Tls | None = None,
         proxies: Proxies | None = None,
         sleep: Callable[[float], object] = time.sleep,
+        within: float | None = None,
+        manager: urllib3.PoolManager | None = None,
     ) -> None:
         self._timeout = timeout
+        self._within = within
+        self._given = manager
         self._retries = retries or Retries()
         self._connections = connections
         self._sleep = sleep
-        self._response = type("_Response", (PatientResponse,), {"longest": longest, "slowest": slowest})
+        self._longest, self._slowest = longest, slowest
         self._tls = tls or Tls()
         self._proxies = Proxies.from_environment() if proxies is None else proxies
         self._lock = threading.Lock()
@@ -86,66 +93,70 @@ class UrllibHttpClient:
     def send(self, request: HttpRequest, *, limit: int, error_limit: int) -> HttpResponse:
         """See :meth:`archkit.ports.http.HttpClient.send`."""
 
-        def once() -> HttpResponse:
-            answer, url = self._follow(request)
-            return _head(answer, url, _body(request, answer, limit, error_limit, self._timeout))
+        def once(timeout: float) -> HttpResponse:
+            answer, url = self._follow(request, timeout)
+            return _head(answer, url, _body(request, answer, limit, error_limit, timeout))
 
         return self._retried(request, once, _same)
 
     def stream(self, request: HttpRequest, *, error_limit: int) -> StreamedResponse:
         """See :meth:`archkit.ports.http.HttpClient.stream`."""
 
-        def once() -> StreamedResponse:
-            answer, url = self._follow(request)
+        def once(timeout: float) -> StreamedResponse:
+            answer, url = self._follow(request, timeout)
             if answer.status not in _WITH_CONTENT:
-                return StreamedResponse(
-                    _head(answer, url, _body(request, answer, error_limit, error_limit, self._timeout)), iter(_NO_PIECES)
-                )
-            return StreamedResponse(_head(answer, url, b""), _pieces(request, answer, self._timeout))
+                return StreamedResponse(_head(answer, url, _body(request, answer, error_limit, error_limit, timeout)), iter(_NO_PIECES))
+            return StreamedResponse(_head(answer, url, b""), _pieces(request, answer, timeout))
 
         return self._retried(request, once, lambda streamed: streamed.head)
 
-    def _retried(self, request: HttpRequest, once: Callable[[], _T], head_of: Callable[[_T], HttpResponse]) -> _T:
+    def _retried(self, request: HttpRequest, once: Callable[[float], _T], head_of: Callable[[_T], HttpResponse]) -> _T:
         sent = 0
+        left = math.inf if self._within is None else self._within
+        end = time.monotonic() + left
         while True:
             sent += 1
             jitter = random.random()  # noqa: S311 - spreads clients in time, hides nothing
             try:
-                result = once()
+                result = once(min(self._timeout, left))
             except TransportError as error:
+                left = end - time.monotonic()
                 wait = self._retries.wait(sent, jitter) if error.transient and request.may_repeat else None
-                if wait is None:
+                if wait is None or wait >= left:
                     raise
             else:
                 head = head_of(result)
                 retry_after = _seconds(head.headers.get("retry-after"))
+                left = end - time.monotonic()
                 wait = self._retries.wait_for(request, head, sent, retry_after=retry_after, jitter=jitter)
-                if wait is None:
+                if wait is None or wait >= left:
                     return result
             self._sleep(wait)
+            left -= wait
 
-    def _follow(self, request: HttpRequest) -> tuple[urllib3.BaseHTTPResponse, str]:
+    def _follow(self, request: HttpRequest, timeout: float) -> tuple[urllib3.BaseHTTPResponse, str]:
         for _ in range(_MAX_REDIRECTS + 1):
-            answer = self._once(request)
+            answer = self._once(request, timeout)
             location = answer.headers.get("location")
             if answer.status not in _REDIRECTS or request.method not in {"GET", "HEAD"} or not location:
                 return answer, request.url
-            with _translated(self._timeout):
+            with _translated(timeout):
                 answer.drain_conn()
             request = _redirected(request, location)
         raise TransportError(f"more than {_MAX_REDIRECTS} redirects, the last to {_without_query(request.url)}", transient=False)
 
-    def _once(self, request: HttpRequest) -> urllib3.BaseHTTPResponse:
+    def _once(self, request: HttpRequest, timeout: float) -> urllib3.BaseHTTPResponse:
         import urllib3  # tens of milliseconds: only when something is sent
 
         manager = self._manager(request.url)
+        longest = self._longest if self._within is None else min(self._longest, timeout)
         body = request.body
         headers = {"Accept-Encoding": "identity", **request.headers}
         if isinstance(body, bytes) and len(body) > _PIECE:  # a socket's timeout is for all that is handed to it at once
             headers.setdefault("Content-Length", str(len(body)))
         source = None if body is None or (isinstance(body, bytes) and len(body) <= _PIECE) else _Source(body)
         try:
-            with _translated(self._timeout):
+            with _translated(timeout), patience(longest, self._slowest):
                 answer = manager.request(
                     request.method,
                     request.url,
@@ -155,7 +166,7 @@ class UrllibHttpClient:
                     retries=False,
                     preload_content=False,
                     decode_content=False,
-                    timeout=urllib3.Timeout(connect=self._timeout, read=self._timeout),
+                    timeout=urllib3.Timeout(connect=timeout, read=timeout),
                 )
             if not answer.headers:  # http.client takes a head that breaks off for a whole one
                 answer.close()
@@ -168,6 +179,8 @@ class UrllibHttpClient:
 
     def _manager(self, url: str) -> urllib3.PoolManager:
         """The connections that requests to this URL share."""
+        if self._given is not None:
+            return self._given
         secure, proxy = url.startswith("https:"), self._proxies.of(url)
         with self._lock:
             found = self._managers.get((secure, proxy.reveal()))
@@ -177,15 +190,6 @@ class UrllibHttpClient:
 
     def _new_manager(self, *, secure: bool, proxy: Secret) -> urllib3.PoolManager:
         import urllib3
-        from urllib3.connection import HTTPConnection, HTTPSConnection
-
-        response = self._response
-
-        class PlainPool(urllib3.HTTPConnectionPool):
-            ConnectionCls = cast(Any, type("_Connection", (HTTPConnection,), {"response_class": response}))
-
-        class SecurePool(urllib3.HTTPSConnectionPool):
-            ConnectionCls = cast(Any, type("_SecureConnection", (HTTPSConnection,), {"response_class": response}))
 
         options: dict[str, Any] = {"maxsize": self._connections, "retries": False}
         if secure:
@@ -202,9 +206,23 @@ class UrllibHttpClient:
             manager: urllib3.PoolManager = urllib3.ProxyManager(address, **options)
         else:
             manager = urllib3.PoolManager(**options)
-        classes: dict[str, Any] = {"http": PlainPool, "https": SecurePool}
-        manager.pool_classes_by_scheme = classes
-        return manager
+        return patient(manager)
+
+
+def patient(manager: urllib3.PoolManager) -> urllib3.PoolManager:
+    """The same connections, to be made, whose answers are read with patience that ends (see :mod:`archkit.adapters.patience`)."""
+    import urllib3
+    from urllib3.connection import HTTPConnection, HTTPSConnection
+
+    class PlainPool(urllib3.HTTPConnectionPool):
+        ConnectionCls = cast(Any, type("_Connection", (HTTPConnection,), {"response_class": PatientResponse}))
+
+    class SecurePool(urllib3.HTTPSConnectionPool):
+        ConnectionCls = cast(Any, type("_SecureConnection", (HTTPSConnection,), {"response_class": PatientResponse}))
+
+    classes: dict[str, Any] = {"http": PlainPool, "https": SecurePool}
+    manager.pool_classes_by_scheme = classes
+    return manager
 
 
 class _Source:

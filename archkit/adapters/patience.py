@@ -5,37 +5,53 @@ from __future__ import annotations
 import http.client
 import io
 import time
-from typing import TYPE_CHECKING, Any, ClassVar
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Generator
 
     from typing_extensions import Buffer
+
+
+_LIMITS: ContextVar[tuple[float, float]] = ContextVar("archkit_patience", default=(120.0, 1024.0))
 
 
 class TooSlow(TimeoutError):
     """An answer that comes, but would take for ever."""
 
 
+@contextmanager
+def patience(longest: float, slowest: float) -> Generator[None, None, None]:
+    """How long answers to what is asked inside are waited for, read whenever they may be.
+
+    Args:
+        longest: Seconds spent waiting, beyond those that the bytes so far may take.
+        slowest: Bytes per second; each so many give the answer a second more. Infinite: they give it none.
+    """
+    token = _LIMITS.set((longest, slowest))
+    try:
+        yield
+    finally:
+        _LIMITS.reset(token)
+
+
 class PatientResponse(http.client.HTTPResponse):
-    """An answer of which head and body are read with a limit of time.
+    """An answer of which head and body are read with :func:`patience`.
 
     A socket's own timeout begins anew with every byte. What counts here is the time spent waiting for bytes: one who
     reads slowly, because what is read goes somewhere slow, is not to blame the server for it.
     """
 
-    longest: ClassVar[float]
-    """Seconds spent waiting, beyond those that the bytes so far may take."""
-    slowest: ClassVar[int]
-    """Bytes per second; each so many give the answer a second more."""
-
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
-        self.fp: Any = io.BufferedReader(_PatientReader(self.fp.detach(), sock, self.longest, self.slowest))
+        self.fp: Any = io.BufferedReader(_PatientReader(self.fp.detach(), sock, *_LIMITS.get()))
 
 
 class _PatientReader(io.RawIOBase):
-    def __init__(self, raw: io.RawIOBase, sock: socket.socket, longest: float, slowest: int) -> None:
+    def __init__(self, raw: io.RawIOBase, sock: socket.socket, longest: float, slowest: float) -> None:
         super().__init__()
         self._raw = raw
         self._sock = sock

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import email.utils
+import math
 import socket
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
+import urllib3
 
-from archkit.adapters.http import UrllibHttpClient
+from archkit.adapters.http import UrllibHttpClient, patient
 from archkit.ports.http import HttpRequest, HttpResponse, Retries, TransportError
 from archkit.testing import Request, Response
 from archkit.testing.server import LoopbackServer
@@ -262,3 +264,32 @@ def test_it_can_be_used_again_after_closing(serve: Serve, http: UrllibHttpClient
     http.close()
     assert http.send(HttpRequest("GET", server.url), **LIMITS).status == 200
     assert len(server.connections) == 2
+
+
+# ---- one answer within a time, on connections of somebody else ------------------------------------------------------
+
+
+def test_one_answer_takes_no_longer_than_it_may_further_attempts_included(serve: Serve) -> None:
+    server = serve(answers(Response(503, {}, b"busy")))
+    waits: list[float] = []
+    with UrllibHttpClient(retries=Retries(attempts=9, first_wait=1.0), within=2.0, sleep=waits.append) as http:
+        assert http.send(HttpRequest("GET", server.url), **LIMITS).status == 503
+    assert 1 <= len(waits) < 8
+
+
+def test_an_answer_that_drips_is_given_up_at_the_end_of_its_time(serve: Serve) -> None:
+    server = serve(answers(Response(200, {}, b"x" * 1000, drip=0.01)))
+    with UrllibHttpClient(retries=Retries(attempts=1), within=0.3, slowest=math.inf) as http:
+        started = time.monotonic()
+        with pytest.raises(TransportError, match="too slowly"):
+            http.send(HttpRequest("GET", server.url), **LIMITS)
+    assert time.monotonic() - started < 3
+
+
+def test_connections_of_somebody_else_are_used(serve: Serve) -> None:
+    server = serve(answers(Response(200, {}, b"done")))
+    manager = patient(urllib3.PoolManager(headers={"User-Agent": "nobody"}))
+    with UrllibHttpClient(manager=manager) as http:
+        assert http.send(HttpRequest("GET", server.url), **LIMITS).body == b"done"
+    assert len(manager.pools) == 1
+    manager.clear()
