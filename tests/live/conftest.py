@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+import control_plane as control_planes
 import distribution_registry
 import docker_ways
 import engine as engines
@@ -197,3 +198,18 @@ def way(request: pytest.FixtureRequest, engine: engines.Engine, buildx: Path, bu
         docker_ways.prepared(request.param, engine, Path(folder), buildx=buildx, buildkitd=buildkitd) as found,
     ):
         yield found
+
+
+@pytest.fixture(scope="session")
+def shared_control_plane() -> Iterator[control_planes.ControlPlane]:
+    """A real control plane for the whole run, with whatever tests left in it; most want `control_plane`."""
+    with control_planes.running({name: require(name) for name in control_planes.PROGRAMS}) as plane:
+        yield plane
+
+
+@pytest.fixture
+def control_plane(shared_control_plane: control_planes.ControlPlane) -> control_planes.ControlPlane:
+    """A real control plane that is up and holds neither nodes nor workloads; a test may stop parts of it."""
+    shared_control_plane.up()
+    shared_control_plane.wipe()
+    return shared_control_plane
