@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from archkit.errors import BuildToolError as BuildToolError
     from archkit.errors import CancelledError as CancelledError
     from archkit.errors import ClusterError as ClusterError
+    from archkit.errors import ClusterForbiddenError as ClusterForbiddenError
+    from archkit.errors import ClusterSignInError as ClusterSignInError
+    from archkit.errors import ClusterUnreachableError as ClusterUnreachableError
     from archkit.errors import CommandError as CommandError
     from archkit.errors import CommandTimeoutError as CommandTimeoutError
     from archkit.errors import ContentError as ContentError
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
     from archkit.errors import FieldConflictError as FieldConflictError
     from archkit.errors import FindingsError as FindingsError
     from archkit.errors import ImmutableFieldError as ImmutableFieldError
+    from archkit.errors import KubeconfigError as KubeconfigError
     from archkit.errors import ManifestSyntaxError as ManifestSyntaxError
     from archkit.errors import ManifestTooLarge as ManifestTooLarge
     from archkit.errors import NodeListError as NodeListError
@@ -138,7 +142,10 @@ else:
         "Change": "archkit.rendering",
         "Cluster": "archkit.model.cluster",
         "ClusterError": "archkit.errors",
+        "ClusterForbiddenError": "archkit.errors",
         "ClusterInspector": "archkit.inspection",
+        "ClusterSignInError": "archkit.errors",
+        "ClusterUnreachableError": "archkit.errors",
         "CommandError": "archkit.errors",
         "CommandTimeoutError": "archkit.errors",
         "ContentError": "archkit.errors",
@@ -170,6 +177,7 @@ else:
         "JibBuilder": "archkit.builders.jib",
         "KindRule": "archkit.planning.kinds",
         "KoBuilder": "archkit.builders.ko",
+        "KubeconfigError": "archkit.errors",
         "LayoutSink": "archkit.model.build",
         "Limits": "archkit.adapters.registry",
         "Listener": "archkit.events",

@@ -145,6 +145,28 @@ class ClusterError(ArchkitError, OSError):
         return self.remedy
 
 
+class KubeconfigError(ClusterError, ValueError):
+    """There is no kubeconfig, it cannot be read, or it does not hold what was asked for."""
+
+
+class ClusterUnreachableError(ClusterError, ConnectionError):
+    """No answer came from the API server."""
+
+
+class ClusterSignInError(ClusterError, PermissionError):
+    """The cluster does not know who asks: credentials are missing, expired or wrong, or a sign-in program failed."""
+
+
+class ClusterForbiddenError(ClusterError, PermissionError):
+    """The cluster knows who asks and does not let them."""
+
+    rbac: str = ""
+    """What an administrator applies to allow it: YAML of a role and of its binding."""
+
+    def advice(self) -> str:
+        return f"{self.remedy}\n{self.rbac}" if self.rbac else self.remedy
+
+
 class ApplyError(ClusterError):
     """The cluster refused objects, or applying stopped in the middle; what became of each is named."""
 

@@ -44,6 +44,15 @@ CASES: list[tuple[str, tuple[Any, ...], type[Exception], str]] = [
         "cannot read a node list from nodes.json: it is a Pod; record one with `kubectl get nodes -o json`",
     ),
     ("ClusterError", ("kind", "refused", "sign in"), OSError, "cluster kind: refused; sign in"),
+    ("KubeconfigError", ("kind", "no such context", "it has: a"), ValueError, "cluster kind: no such context; it has: a"),
+    ("ClusterUnreachableError", ("kind", "no connection", "start it"), ConnectionError, "cluster kind: no connection; start it"),
+    ("ClusterSignInError", ("kind", "expired", "sign in"), PermissionError, "cluster kind: expired; sign in"),
+    (
+        "ClusterForbiddenError",
+        ("kind", "bob may not list nodes", "have this applied:", "kind: ClusterRole"),
+        PermissionError,
+        "cluster kind: bob may not list nodes; have this applied:\nkind: ClusterRole",
+    ),
     (
         "ApplyError",
         ("kind", "1 of 2 objects was refused; nothing was applied", "", (("Service/x/web (a.yaml:3)", "no such port"),)),
