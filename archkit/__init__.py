@@ -15,6 +15,7 @@ from archkit._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from archkit.adapters.docker_engine import DockerEngine as DockerEngine
+    from archkit.adapters.kube import ClusterConnection as ClusterConnection
     from archkit.adapters.oci_layout import OciLayout as OciLayout
     from archkit.adapters.proxies import Proxies as Proxies
     from archkit.adapters.registry import DockerCredentials as DockerCredentials
@@ -141,6 +142,7 @@ else:
         "CancelledError": "archkit.errors",
         "Change": "archkit.rendering",
         "Cluster": "archkit.model.cluster",
+        "ClusterConnection": "archkit.adapters.kube",
         "ClusterError": "archkit.errors",
         "ClusterForbiddenError": "archkit.errors",
         "ClusterInspector": "archkit.inspection",
