@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from archkit.adapters.registry import Limits as Limits
     from archkit.adapters.registry import RegistryClient as RegistryClient
     from archkit.adapters.yaml.documents import ManifestLimits as ManifestLimits
+    from archkit.applying import Applied as Applied
+    from archkit.applying import AppliedObject as AppliedObject
+    from archkit.applying import Applier as Applier
+    from archkit.applying import Rollout as Rollout
     from archkit.builders.custom import CustomBuilder as CustomBuilder
     from archkit.builders.docker import DockerBuilder as DockerBuilder
     from archkit.builders.files import FilesBuilder as FilesBuilder
@@ -127,6 +131,9 @@ else:
     _HOME = {
         "AffinityRenderer": "archkit.rendering",
         "AnnotatedSource": "archkit.stitching",
+        "Applied": "archkit.applying",
+        "AppliedObject": "archkit.applying",
+        "Applier": "archkit.applying",
         "ApplyError": "archkit.errors",
         "ArchkitError": "archkit.errors",
         "Artifact": "archkit.ports.builder",
@@ -212,6 +219,7 @@ else:
         "RenderedObjects": "archkit.rendering",
         "Rendering": "archkit.rendering",
         "Retries": "archkit.ports.http",
+        "Rollout": "archkit.applying",
         "RolloutError": "archkit.errors",
         "RolloutTimeoutError": "archkit.errors",
         "Secret": "archkit.model.secret",

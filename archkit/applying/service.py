@@ -1,0 +1,387 @@
+"""Applier: the front of applying."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import attrs
+
+from archkit.adapters.yaml.data import load_documents
+from archkit.applying.api import SIGN_IN, Api, Resource, grant
+from archkit.applying.checking import Checked, Patches, RefusedError
+from archkit.applying.results import Applied, AppliedObject, Rollout
+from archkit.applying.waiting import Waiting
+from archkit.errors import ApplyError, CancelledError, ClusterError, FieldConflictError, ImmutableFieldError
+from archkit.events import Event, Listener, Stage, ignore
+from archkit.planning.documents import DefinedKind, Document, check_unique, defined_kinds, documents_of, in_order, waits_for
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable
+
+    from archkit.planning.refusals import Refusal
+    from archkit.ports.cluster import ClusterApi
+
+_AT_ONCE = 8
+"""Documents that the server checks at the same time."""
+_LOOK = 0.1
+"""Seconds between two looks at something that will be there or gone soon."""
+_CHANGING = "its kind changes in the same stream"
+_SOON = 10.0
+"""Seconds that a server may take to serve a kind as its changed definition says."""
+_AGAIN = "repeat the call when the cause is gone: applying again what was applied changes nothing"
+
+
+class Applier:
+    """Applies manifests by server-side apply, and waits for what they start.
+
+    Args:
+        connection: The cluster.
+        field_manager: Who manages the fields that are applied, as the server keeps it with each.
+        namespace: Of documents that name none; None: the connection's own, where it has one, else ``default``.
+        timeout: Seconds that a CustomResourceDefinition may take to be served, and an object that is replaced to go.
+        cancel: Set it to stop; what was applied before stays.
+        on_event: Told of every step: ``check``, ``apply``, ``wait``.
+    """
+
+    def __init__(
+        self,
+        connection: ClusterApi,
+        *,
+        field_manager: str = "archkit",
+        namespace: str | None = None,
+        timeout: float = 120.0,
+        cancel: threading.Event | None = None,
+        on_event: Listener | None = None,
+    ) -> None:
+        self.field_manager = field_manager
+        self.namespace: str = namespace or getattr(connection, "namespace", None) or "default"
+        self.timeout = timeout
+        self._api = Api(connection)
+        self._cancel = cancel or threading.Event()
+        self._listener = on_event or ignore
+
+    def apply(
+        self, text: str, *, dry_run: bool = False, force: bool = False, replace_immutable: bool = False, name: str = "<text>"
+    ) -> Applied:
+        """Apply every document of a manifest.
+
+        All of them are read, and the server is asked what it would do with each (a dry run), before anything is
+        applied: where one is bad, nothing is. Only what needs a namespace or a kind of the same manifest cannot be
+        checked at first; it is checked as soon as that is there, before anything else is applied.
+
+        Args:
+            text: YAML or JSON, of any number of documents.
+            dry_run: Change nothing; the result is what would be done.
+            force: Take over fields that somebody else manages.
+            replace_immutable: Whether a Pod or a Job that is there and cannot become what its document says is deleted
+                and made anew, unless a controller made it.
+            name: What messages call the text.
+
+        Raises:
+            ManifestSyntaxError, ManifestTooLarge: The text cannot be read; nothing was applied.
+            FieldConflictError: Somebody else manages fields that would change; nothing was applied.
+            ImmutableFieldError: Fields would change that cannot; nothing was applied.
+            ApplyError: The server refuses objects, or applying stopped in the middle; what was applied is named.
+            ClusterError: The cluster could not be asked; nothing was applied.
+            CancelledError: ``cancel`` was set.
+        """
+        documents = documents_of(((one.line, one.data) for one in load_documents(text, name)), name)
+        patches = Patches(self._api, self.field_manager, force=force, replace_immutable=replace_immutable)
+        with self._step("check", f"{len(documents)} objects, cluster {self._api.name}"):
+            placed, later = self._placed(documents)
+            check_unique([document for document, _ in placed], name)
+            checked = self._check(patches, placed, later)
+            unchecked = self._settle(checked, documents, later)
+        if dry_run:
+            return Applied(tuple(item.outcome() for item in checked), self._api.name, dry_run=True, unchecked=tuple(unchecked.items()))
+        with self._step("apply", f"{len(documents)} objects, cluster {self._api.name}"):
+            done = _Work(self, patches, later, documents, checked, unchecked).run()
+        return Applied(tuple(done), self._api.name, unchecked=tuple(unchecked.items()))
+
+    def wait(self, applied: Applied, timeout: float) -> Rollout:
+        """Wait until every Deployment, StatefulSet, DaemonSet, Job and Pod that was applied is where it should be.
+
+        A Deployment, StatefulSet or DaemonSet is when its pods are of the new version and ready, a Pod when it is
+        ready or has succeeded, a Job when it has completed. What no waiting mends ends it at once: a rollout beyond
+        its own deadline, a failed Job, an image that has nothing for its node's platform.
+
+        Args:
+            applied: What :meth:`apply` gave.
+            timeout: Seconds for all of them together.
+
+        Raises:
+            RolloutTimeoutError: Not all were ready in time; each that is not is named, with the reason.
+            RolloutError: One cannot get ready.
+            ApplyError: It was a dry run.
+            ClusterError: They may not be read.
+            CancelledError: ``cancel`` was set.
+        """
+        if applied.dry_run:
+            raise ApplyError(self._api.name, "it was a dry run: there is nothing to wait for", "apply it without dry_run first")
+        waiting = Waiting(self._api, self._cancel, lambda message: self._tell("wait", "progress", message))
+        with self._step("wait", f"at most {timeout:g} s for what was applied, cluster {self._api.name}"):
+            return waiting.until_ready(applied.objects, timeout)
+
+    # ---- before anything is applied ------------------------------------------------------------------------------
+
+    def _placed(self, documents: Sequence[Document]) -> tuple[list[tuple[Document, Resource]], dict[str, str]]:
+        """The documents in their order, each with its place in the API, and which have to wait for what."""
+        defined = defined_kinds(documents)
+        placed: list[tuple[Document, Resource]] = []
+        later: dict[str, str] = {}
+        unknown: list[tuple[str, str]] = []
+        for document in in_order(documents):
+            resource, coming = self._api.resource(document.api_version, document.kind), None
+            if resource is None:
+                coming = defined.get((document.api_version, document.kind))
+                resource = None if coming is None else _coming(document, coming)
+            if resource is None:
+                unknown.append((f"{document.label} ({document.where})", self._not_served(document)))
+                continue
+            here = document if document.namespace or not resource.namespaced else document.in_namespace(self.namespace)
+            placed.append((here, resource))
+            if coming is not None:
+                later[here.label] = f"its kind is in the same stream: {coming.definition}"
+        if unknown:
+            reason = f"{_count(len(unknown), len(documents))} of a kind that the server does not know; nothing was applied"
+            remedy = "correct apiVersion and kind, or apply the CustomResourceDefinition first"
+            raise ApplyError(self._api.name, reason, remedy, tuple(unknown), (), tuple(one.label for one in documents))
+        return placed, later
+
+    def _not_served(self, document: Document) -> str:
+        served = [one for one in self._api.versions(document.group) if one != document.api_version]
+        with_kind = [one for one in served if self._api.resource(one, document.kind) is not None]
+        told = f"; it is in {', '.join(with_kind)}" if with_kind else ""
+        return f"there is no {document.kind} in {document.api_version}{told}"
+
+    def _check(self, patches: Patches, placed: Sequence[tuple[Document, Resource]], later: dict[str, str]) -> list[Checked]:
+        def check(one: tuple[Document, Resource]) -> Checked:
+            self.check_cancelled("nothing was applied")
+            document, resource = one
+            return Checked(document, resource) if document.label in later else patches.check(document, resource)
+
+        with ThreadPoolExecutor(_AT_ONCE, "archkit-check") as pool:
+            return list(pool.map(check, placed))
+
+    def _settle(self, checked: Sequence[Checked], documents: Sequence[Document], later: dict[str, str]) -> dict[str, str]:
+        """What could not be checked, with the reason; whatever else was refused is an error."""
+        unchecked: dict[str, str] = {}
+        bad: list[Checked] = []
+        changing = {item.label for item in checked if item.document.definition and item.outcome().outcome != "unchanged"}
+        defined = defined_kinds(documents)
+        for item in checked:
+            if item.label in later:
+                unchecked[item.label] = later[item.label]
+            if item.refusal is None:
+                continue
+            reason = waits_for(item.document, item.refusal.status, item.refusal.raw, documents)
+            kind = defined.get((item.document.api_version, item.document.kind))
+            if not reason and kind is not None and kind.definition in changing and item.refusal.kind == "invalid":
+                reason = f"{_CHANGING}: {kind.definition}"
+            if reason:
+                unchecked[item.label] = reason
+            else:
+                bad.append(item)
+        if bad:
+            raise self.refused(bad, [item.label for item in checked], ())
+        for label, reason in unchecked.items():
+            self._tell("check", "progress", f"{label} cannot be checked yet: {reason}")
+        return unchecked
+
+    def refused(self, bad: Sequence[Checked], names: Sequence[str], applied: Sequence[str]) -> ApplyError:
+        """The error of objects that the server does not take."""
+        refusals = [(item, item.refusal) for item in bad if item.refusal is not None]
+        kinds = {refusal.kind for _, refusal in refusals}
+        stands = [name for name in names if name not in applied]
+        what = f"{_count(len(bad), len(names))} refused; " + ("the rest was applied before" if applied else "nothing was applied")
+        common = (self._api.name, what, _remedy(refusals), tuple((item.place, one.message) for item, one in refusals))
+        became = (tuple(applied), tuple(stands), ())
+        if kinds == {"conflict"}:
+            conflicts = tuple((item.label, one.manager, one.field) for item, refusal in refusals for one in refusal.conflicts)
+            return FieldConflictError(*common, *became, conflicts)
+        if kinds == {"immutable"}:
+            fields = tuple((item.label, field) for item, refusal in refusals for field in refusal.fields)
+            return ImmutableFieldError(*common, *became, fields)
+        return ApplyError(*common, *became)
+
+    # ---- plumbing ------------------------------------------------------------------------------------------------
+
+    def check_cancelled(self, state: str) -> None:
+        """Stop where the caller wants it.
+
+        Raises:
+            CancelledError: The caller's event is set.
+        """
+        if self._cancel.is_set():
+            raise CancelledError(f"applying to cluster {self._api.name}; {state}")
+
+    def pause(self) -> None:
+        """Wait a moment, or until the caller cancels."""
+        self._cancel.wait(_LOOK)
+
+    def progress(self, message: str) -> None:
+        """Tell of a step of applying."""
+        self._tell("apply", "progress", message)
+
+    def _tell(self, work: str, stage: Stage, message: str) -> None:
+        self._listener(Event(work, stage, message=message))
+
+    @contextlib.contextmanager
+    def _step(self, work: str, message: str) -> Generator[None, None, None]:
+        self._tell(work, "started", message)
+        try:
+            yield
+        except BaseException as error:
+            self._tell(work, "failed", str(error) or type(error).__name__)
+            raise
+        self._tell(work, "finished", message)
+
+
+@attrs.define
+class _Work:
+    """One call's changes, one after the other."""
+
+    applier: Applier
+    patches: Patches
+    later: dict[str, str]
+    """Documents of kinds that are not served yet."""
+    documents: Sequence[Document]
+    checked: list[Checked]
+    unchecked: dict[str, str]
+    done: list[AppliedObject] = attrs.field(factory=list[AppliedObject])
+
+    def run(self) -> list[AppliedObject]:
+        """Apply all: namespaces and kinds, then check what could not be checked before, then the rest."""
+        first = [item for item in self.checked if item.document.prerequisite]
+        rest = [item for item in self.checked if not item.document.prerequisite]
+        for item in first:
+            self._one(item)
+        for item in self._checked_now(rest) if first and self.unchecked else rest:
+            self._one(item)
+        return self.done
+
+    def _checked_now(self, rest: Sequence[Checked]) -> list[Checked]:
+        found: list[Checked] = []
+        bad: list[Checked] = []
+        for item in rest:
+            if item.label not in self.unchecked:
+                found.append(item)
+                continue
+            with self._stopping_at(item):
+                if item.label in self.later:
+                    self._await_kind(item)
+                now = self._check_again(item)
+            found.append(now)
+            if now.refusal is not None and not waits_for(now.document, now.refusal.status, now.refusal.raw, self.documents):
+                bad.append(now)
+        if bad:
+            raise self.applier.refused(bad, self._names, self._applied)
+        return found
+
+    def _check_again(self, item: Checked) -> Checked:
+        until = time.monotonic() + _SOON
+        while True:
+            now = self.patches.check(item.document, item.resource)
+            settled = now.refusal is None or not self.unchecked[item.label].startswith(_CHANGING)
+            if settled or time.monotonic() > until:
+                return now
+            self.applier.check_cancelled(self._state)
+            self.applier.pause()
+
+    def _await_kind(self, item: Checked) -> None:
+        """Wait until the server serves a kind whose definition was just applied."""
+        document, api = item.document, self.patches.api
+        until = time.monotonic() + self.applier.timeout
+        while True:
+            self.applier.check_cancelled(self._state)
+            if api.resource(document.api_version, document.kind, afresh=True) is not None:
+                answer = api.connection.request("GET", item.resource.path(document.namespace), query={"limit": "1"})
+                if answer.status != 404:
+                    return
+            if time.monotonic() > until:
+                raise ClusterError(
+                    api.name, f"the kind {document.kind} is not served {self.applier.timeout:g} s after its definition was applied"
+                )
+            self.applier.pause()
+
+    def _one(self, item: Checked) -> None:
+        self.applier.check_cancelled(self._state)
+        with self._stopping_at(item):
+            if item.replace:
+                self._remove(item)
+            after = self.patches.send(item)
+        made = attrs.evolve(item, after=after).outcome()
+        self.done.append(made)
+        self.applier.progress(str(made))
+
+    def _remove(self, item: Checked) -> None:
+        self.applier.progress(f"{item.label} cannot be changed: the old one is deleted")
+        self.patches.delete(item)
+        until = time.monotonic() + self.applier.timeout
+        while not self.patches.gone(item):
+            if time.monotonic() > until:
+                raise ClusterError(self.patches.api.name, f"{item.label} is being deleted and still there after {self.applier.timeout:g} s")
+            self.applier.check_cancelled(f"{item.label} is being deleted; {self._state}")
+            self.applier.pause()
+
+    @contextlib.contextmanager
+    def _stopping_at(self, item: Checked) -> Generator[None, None, None]:
+        """What goes wrong here says what was applied before."""
+        try:
+            yield
+        except RefusedError as error:
+            raise self.applier.refused([attrs.evolve(item, refusal=error.refusal)], self._names, self._applied) from None
+        except ClusterError as error:
+            reason = f"applying stopped at {item.place}: {error.reason}"
+            rest = tuple(name for name in self._names if name not in {*self._applied, item.label})
+            remedy = "; ".join(filter(None, (error.remedy, _AGAIN)))
+            raise ApplyError(self.patches.api.name, reason, remedy, (), self._applied, rest, (item.label,)) from error
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        return tuple(item.label for item in self.checked)
+
+    @property
+    def _applied(self) -> tuple[str, ...]:
+        return tuple(item.label for item in self.done)
+
+    @property
+    def _state(self) -> str:
+        applied = self._applied
+        rest = [name for name in self._names if name not in applied]
+        return f"applied: {', '.join(applied) or 'nothing'}; not applied: {', '.join(rest) or 'nothing'}"
+
+
+def _coming(document: Document, defined: DefinedKind) -> Resource:
+    return Resource(document.api_version, document.kind, defined.plural, defined.namespaced)
+
+
+def _count(some: int, all_of: int) -> str:
+    return f"{some} of {all_of} objects {'is' if some == 1 else 'are'}"
+
+
+def _remedy(refusals: Iterable[tuple[Checked, Refusal]]) -> str:
+    """What to do, for each way of being refused once."""
+    by_kind: dict[str, list[Checked]] = {}
+    for item, refusal in refusals:
+        by_kind.setdefault(refusal.kind, []).append(item)
+    told: list[str] = []
+    if "signed-out" in by_kind:
+        return SIGN_IN
+    if "conflict" in by_kind:
+        told.append("leave these fields out of the manifest, or pass force=True to take them over")
+    if "immutable" in by_kind:
+        told.append(
+            "pass replace_immutable=True to delete Pods and Jobs that no controller made and make them anew;"
+            " give other objects another name, or delete them yourself"
+        )
+    if "forbidden" in by_kind:
+        told.append(grant(item.resource.rule("get", "create", "patch") for item in by_kind["forbidden"]))
+    if "busy" in by_kind:
+        told.append("the server is busy; try again later")
+    return "\n".join(told)
