@@ -10,16 +10,14 @@ from urllib.parse import quote
 
 import attrs
 
+from archkit.adapters.kube.answers import refused
 from archkit.errors import ClusterError
-from archkit.planning.refusals import Refusal, read_refusal
 from archkit.ports.cluster import ClusterApi
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from archkit.ports.http import HttpResponse
-
-SIGN_IN = "sign in again or renew the token: the server does not accept it any more"
 
 
 @attrs.frozen
@@ -77,7 +75,7 @@ class Api:
         if answer.status == 404:
             return None
         if answer.status != 200:
-            raise self.failure(path, read_refusal(answer.status, answer.body))
+            raise refused(self.name, "GET", path, answer, query)
         return self.decoded(path, answer)
 
     def decoded(self, path: str, answer: HttpResponse) -> dict[str, Any]:
@@ -93,11 +91,6 @@ class Api:
         if not isinstance(found, dict):
             raise ClusterError(self.name, f"{path} was answered with something that is no object")
         return found
-
-    def failure(self, what: str, refusal: Refusal, *rules: str) -> ClusterError:
-        """The error of an answer that is none of those expected."""
-        remedy = SIGN_IN if refusal.kind == "signed-out" else grant(rules) if rules and refusal.kind == "forbidden" else ""
-        return ClusterError(self.name, f"{what}: {refusal.message} (HTTP {refusal.status})", remedy)
 
     def resource(self, api_version: str, kind: str, *, afresh: bool = False) -> Resource | None:
         """Where the API has the objects of a kind; None where it does not serve it. Asked once per ``apiVersion``.

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import attrs
 
 from archkit.adapters.yaml.data import load_documents
-from archkit.applying.api import SIGN_IN, Api, Resource, grant
+from archkit.applying.api import Api, Resource, grant
 from archkit.applying.checking import Checked, Patches, RefusedError
 from archkit.applying.results import Applied, AppliedObject, Rollout
 from archkit.applying.waiting import Waiting
-from archkit.errors import ApplyError, CancelledError, ClusterError, FieldConflictError, ImmutableFieldError
+from archkit.errors import ApplyError, CancelledError, ClusterError, ClusterSignInError, FieldConflictError, ImmutableFieldError
 from archkit.events import Event, Listener, Stage, ignore
 from archkit.planning.documents import DefinedKind, Document, check_unique, defined_kinds, documents_of, in_order, waits_for
 
@@ -30,6 +30,7 @@ _AT_ONCE = 8
 """Documents that the server checks at the same time."""
 _LOOK = 0.1
 """Seconds between two looks at something that will be there or gone soon."""
+_SIGN_IN = "sign in again as your provider says; a token in the kubeconfig may have expired"
 _CHANGING = "its kind changes in the same stream"
 _SOON = 10.0
 """Seconds that a server may take to serve a kind as its changed definition says."""
@@ -87,6 +88,7 @@ class Applier:
             FieldConflictError: Somebody else manages fields that would change; nothing was applied.
             ImmutableFieldError: Fields would change that cannot; nothing was applied.
             ApplyError: The server refuses objects, or applying stopped in the middle; what was applied is named.
+            ClusterSignInError: The server does not take the credentials; nothing was applied.
             ClusterError: The cluster could not be asked; nothing was applied.
             CancelledError: ``cancel`` was set.
         """
@@ -193,7 +195,7 @@ class Applier:
             self._tell("check", "progress", f"{label} cannot be checked yet: {reason}")
         return unchecked
 
-    def refused(self, bad: Sequence[Checked], names: Sequence[str], applied: Sequence[str]) -> ApplyError:
+    def refused(self, bad: Sequence[Checked], names: Sequence[str], applied: Sequence[str]) -> ClusterError:
         """The error of objects that the server does not take."""
         refusals = [(item, item.refusal) for item in bad if item.refusal is not None]
         kinds = {refusal.kind for _, refusal in refusals}
@@ -201,6 +203,9 @@ class Applier:
         what = f"{_count(len(bad), len(names))} refused; " + ("the rest was applied before" if applied else "nothing was applied")
         common = (self._api.name, what, _remedy(refusals), tuple((item.place, one.message) for item, one in refusals))
         became = (tuple(applied), tuple(stands), ())
+        if "signed-out" in kinds and not applied:
+            told = f"the credentials are missing, expired or not valid (HTTP 401: {refusals[0][1].message}); nothing was applied"
+            return ClusterSignInError(self._api.name, told, _SIGN_IN)
         if kinds == {"conflict"}:
             conflicts = tuple((item.label, one.manager, one.field) for item, refusal in refusals for one in refusal.conflicts)
             return FieldConflictError(*common, *became, conflicts)
@@ -372,7 +377,7 @@ def _remedy(refusals: Iterable[tuple[Checked, Refusal]]) -> str:
         by_kind.setdefault(refusal.kind, []).append(item)
     told: list[str] = []
     if "signed-out" in by_kind:
-        return SIGN_IN
+        return _SIGN_IN
     if "conflict" in by_kind:
         told.append("leave these fields out of the manifest, or pass force=True to take them over")
     if "immutable" in by_kind:

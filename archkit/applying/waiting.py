@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from archkit.adapters.kube.answers import refused
 from archkit.applying.api import Api, grant, rule
 from archkit.applying.results import AppliedObject, Rollout
-from archkit.errors import CancelledError, ClusterError, RolloutError, RolloutTimeoutError
+from archkit.errors import CancelledError, ClusterError, ClusterForbiddenError, ClusterSignInError, RolloutError, RolloutTimeoutError
 from archkit.model.cluster import Cluster
 from archkit.planning.pod_trouble import Trouble, explained, troubles_of
-from archkit.planning.refusals import read_refusal
 from archkit.planning.rollout import WORKLOADS, Verdict, verdict
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ _TOLD = 3
 _NODES_AGE = 30.0
 """Seconds for which the nodes are believed."""
 _LOG_LINES = 5
-_REFUSED = frozenset({401, 403})
 _UNKNOWN = Verdict("progress", "nothing is known of it yet")
 
 
@@ -96,6 +95,8 @@ class Waiting:
                 raise CancelledError(f"waiting for {', '.join(item.label for item in pending)}")
             try:
                 found = self._judged(one, until)
+            except (ClusterForbiddenError, ClusterSignInError):
+                raise
             except ClusterError as error:  # it may come back: the API server of a cluster that is upgraded does
                 self._silence = error.reason
                 return
@@ -231,18 +232,13 @@ class Waiting:
         """An object; None where it is not there.
 
         Raises:
-            ClusterError: No answer, or one that another try may change.
-            RolloutError: It may not be read.
+            ClusterError: No answer, or a refusal.
         """
         answer = self.api.connection.request("GET", path, timeout=_left(until))
         if answer.status == 404:
             return None
-        if answer.status in _REFUSED:
-            plural, group = path.rpartition("/")[0].rpartition("/")[2], path.split("/")[2] if path.startswith("/apis/") else ""
-            failure = self.api.failure(path, read_refusal(answer.status, answer.body), rule(group, plural, "get", "watch"))
-            raise RolloutError(failure.context, failure.reason, failure.remedy)
         if answer.status != 200:
-            raise self.api.failure(path, read_refusal(answer.status, answer.body))
+            raise refused(self.api.name, "GET", path, answer)
         return self.api.decoded(path, answer)
 
     def _allowed(self, path: str, needed: str, until: float, query: Mapping[str, str]) -> dict[str, Any]:
@@ -251,7 +247,7 @@ class Waiting:
             self._missing[needed] = None
             raise _NotAllowedError
         if answer.status != 200:
-            raise self.api.failure(path, read_refusal(answer.status, answer.body))
+            raise refused(self.api.name, "GET", path, answer)
         return self.api.decoded(path, answer)
 
     # ---- errors --------------------------------------------------------------------------------------------------
