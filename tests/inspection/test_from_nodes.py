@@ -97,6 +97,7 @@ def test_yaml_keeps_texts_that_look_like_numbers_and_booleans() -> None:
             {"kubernetes.io/arch": "386", "kubernetes.io/os": "linux", "spot": "true"},
             (Taint("node.kubernetes.io/unreachable", "", "NoExecute"),),
             cordoned=True,
+            ready=False,
             reported=cluster.nodes[0].reported,
         ),
     )
@@ -197,3 +198,49 @@ def test_unknown_fields_and_partial_objects_are_read() -> None:
     }
 
     assert ClusterInspector.from_nodes(content).inspect().nodes == (Node("a"),)
+
+
+NOT_READY = {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}
+
+
+@pytest.mark.parametrize(
+    ("taints", "conditions", "ready"),
+    [
+        pytest.param([], [{"type": "Ready", "status": "True"}], True, id="ready"),
+        pytest.param([], [{"type": "Ready", "status": "False"}], False, id="not ready"),
+        pytest.param([], [{"type": "Ready", "status": "Unknown"}], False, id="unreachable"),
+        pytest.param([], [{"type": "Ready", "status": "Perhaps"}], False, id="a status that nobody knows"),
+        pytest.param(
+            [], [{"type": "ProblemOfVendor", "status": "True"}, {"type": "Ready", "status": "True"}], True, id="unknown conditions"
+        ),
+        pytest.param([NOT_READY], [{"type": "Ready", "status": "True"}], True, id="the condition counts more than the taint"),
+        pytest.param([], [{"type": "ProblemOfVendor", "status": "False"}], True, id="no word of being ready, no taint"),
+        pytest.param(
+            [NOT_READY], [{"type": "ProblemOfVendor", "status": "False"}], False, id="no word of being ready, the taint of new nodes"
+        ),
+        pytest.param([NOT_READY], None, False, id="just registered"),
+        pytest.param([], None, True, id="a recording without conditions"),
+    ],
+)
+def test_a_node_is_ready_by_its_condition_or_else_by_its_taints(taints: list[Any], conditions: list[Any] | None, ready: bool) -> None:
+    status = {} if conditions is None else {"status": {"conditions": conditions}}
+    cluster = ClusterInspector.from_nodes(node_list(node("a", spec={"taints": taints}, **status))).inspect()
+
+    assert cluster.nodes[0].ready is ready
+
+
+@pytest.mark.parametrize(
+    ("labels", "info", "reported"),
+    [
+        pytest.param({"kubernetes.io/os": "linux"}, {"architecture": "arm64"}, "linux/arm64", id="only the CPU"),
+        pytest.param({"kubernetes.io/arch": "arm64"}, {"operatingSystem": "linux"}, "linux/arm64", id="only the operating system"),
+        pytest.param({}, {"operatingSystem": "linux"}, "None", id="not enough"),
+        pytest.param({}, {"operatingSystem": "", "architecture": ""}, "None", id="empty"),
+        pytest.param({"kubernetes.io/arch": "arm64"}, {"bootID": "x"}, "None", id="neither"),
+    ],
+)
+def test_half_of_what_the_kubelet_says_is_read(labels: dict[str, str], info: dict[str, str], reported: str) -> None:
+    cluster = ClusterInspector.from_nodes(node_list(node("a", None, labels=labels, status={"nodeInfo": info}))).inspect()
+
+    assert str(cluster.nodes[0].reported) == reported
+    assert str(cluster.nodes[0].platform) == reported
