@@ -201,5 +201,9 @@ def in_parallel(work: Callable[[_T], _R], items: Iterable[_T], threads: int, nam
         return [work(item) for item in listed]
     from concurrent.futures import ThreadPoolExecutor
 
-    with ThreadPoolExecutor(min(threads, len(listed)), name) as pool:
-        return list(pool.map(work, listed))
+    if len(listed) > threads:
+        with ThreadPoolExecutor(threads, name) as pool:
+            return list(pool.map(work, listed))
+    with ThreadPoolExecutor(len(listed) - 1, name) as pool:  # a thread less: the first is done in this one
+        others = pool.map(work, listed[1:])
+        return [work(listed[0]), *others]

@@ -10,6 +10,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar
 
 import attrs
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _TOKEN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-")
+_SHORT = 64
+"""Characters of a platform that may be remembered."""
 # Patterns are texts: `re` compiles one on its first use, importing this module compiles none.
 _OS_PART = r"([A-Za-z0-9_-]+)(?:\(([A-Za-z0-9_.%-]*)((?:\+[A-Za-z0-9_.%-]+)*)\))?"
 _QUOTED = rb"%([0-9A-Fa-f]{2})"
@@ -150,10 +153,15 @@ class Platform:
             return value if isinstance(value, str) and _is_token(value) else default
 
         variant, version, features = fields.get("variant"), fields.get("os.version"), fields.get("os.features")
-        return cls(
+        names = (
             token("os", "unknown"),
             token("architecture", "unknown"),
             token("variant", "unknown" if isinstance(variant, str) and variant else ""),
+        )
+        if not version and not features and sum(map(len, names)) < _SHORT:
+            return _known(*names)
+        return cls(
+            *names,
             version if isinstance(version, str) else "",
             tuple(item for item in features if isinstance(item, str)) if isinstance(features, (list, tuple)) else (),
         )
@@ -232,6 +240,12 @@ class Platform:
 
     def __repr__(self) -> str:
         return f"Platform({str(self)!r})"
+
+
+@lru_cache(maxsize=256)
+def _known(os_name: str, arch: str, variant: str) -> Platform:
+    """The same few platforms stand in image after image."""
+    return Platform(os_name, arch, variant)
 
 
 V = TypeVar("V")

@@ -16,6 +16,7 @@ from archkit.model.oci import ATTESTATION, ATTESTED, Descriptor, Index, RawManif
 from archkit.model.platform import ByPlatform, Platform
 from archkit.model.reference import Digest, ImageReference
 from archkit.planning.index import SourcedEntry, compose_index, encode_index
+from archkit.stitching.memory import Memory
 from archkit.stitching.places import Located, Places
 from archkit.stitching.results import AnnotatedSource, PlainSource, Source, StitchedIndex
 
@@ -161,14 +162,14 @@ def _is_all(image: BuiltImage, children: Sequence[Descriptor]) -> bool:
 
 
 def read_entries(
-    target: str, parts: Sequence[SourcePart], *, flatten: bool, read: dict[Digest, RawManifest], readers: int = READERS
+    target: str, parts: Sequence[SourcePart], *, flatten: bool, read: dict[Digest, RawManifest], memory: Memory, readers: int = READERS
 ) -> list[PlacedEntry]:
     """The entries of all parts in order, what is unknown read in parallel; ``read`` gets the manifests that were."""
 
     def entries_of(part: SourcePart) -> list[PlacedEntry]:
         whole, found = part.nested, part.known
         if part.must_be_read(flatten=flatten):
-            whole, found = SourceReading(target, part, read, expand=flatten or part.expected is not None).read(part.where)
+            whole, found = SourceReading(target, part, read, memory, expand=flatten or part.expected is not None).read(part.where)
         if part.expected is not None:
             _check_expected(found, part, part.expected, target=target)
         if whole is not None and not flatten:
@@ -193,6 +194,7 @@ class SourceReading:
     part: SourcePart
     manifests: dict[Digest, RawManifest]
     """Gets what was read."""
+    memory: Memory
     expand: bool = attrs.field(kw_only=True)
     """Whether what stands in an index is wanted, or only the index itself."""
 
@@ -234,8 +236,12 @@ class SourceReading:
 
     def described(self, where: Located, manifest: RawManifest, document: ImageManifest) -> Descriptor:
         """A plain image as an entry: with the platform of its configuration, or the expected one where that says none."""
-        config = read_config(where.store, where.reference, document)
-        fields: Mapping[str, object] = NO_TEXTS if config is None else config.platform_fields
+        fields: Mapping[str, object] | None = self.memory.platform_fields(document.config.digest)
+        if fields is None:
+            config = read_config(where.store, where.reference, document)
+            fields = NO_TEXTS if config is None else config.platform_fields
+            if config is not None:
+                self.memory.keep_platform_fields(document.config.digest, config.platform_fields)
         if fields.get("os") and fields.get("architecture"):
             return manifest.descriptor.with_platform(fields)
         expected = self.part.expected
@@ -278,7 +284,7 @@ class Base:
     """None: it is a plain image."""
 
 
-def read_base(target: str, places: Places, at: Located, source: PlainSource, read: dict[Digest, RawManifest]) -> Base:
+def read_base(places: Places, at: Located, source: PlainSource, read: dict[Digest, RawManifest], memory: Memory) -> Base:
     """The index that is changed, its entries as they stand; entries that say no platform are asked for theirs.
 
     Raises:
@@ -294,10 +300,10 @@ def read_base(target: str, places: Places, at: Located, source: PlainSource, rea
         except RegistryError as error:
             if error.status != 404:
                 raise
-            raise StitchError(target, f"{where.name} is not there, so it cannot be changed", "stitch() makes an index") from error
+            raise StitchError(at.name, f"{where.name} is not there, so it cannot be changed", "stitch() makes an index") from error
     read[manifest.digest] = manifest
     document, where = manifest.document(), part.where.with_digest(manifest.digest)
-    reading = SourceReading(target, part, read, expand=True)
+    reading = SourceReading(at.name, part, read, memory, expand=True)
     if isinstance(document, Index):
         found: Iterable[Descriptor] = [reading.with_platform(where, entry) for entry in document.manifests]
     else:

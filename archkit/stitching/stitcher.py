@@ -10,6 +10,7 @@ from archkit.model.platform_set import PlatformSet
 from archkit.model.reference import Digest, ImageReference
 from archkit.planning.index import merge_entries
 from archkit.planning.index_edit import IndexEdit
+from archkit.stitching.memory import Memory
 from archkit.stitching.results import ONE_SOURCE, PlainSource, Source, StitchedIndex
 from archkit.stitching.sources import SourcePart, chosen_entries, read_base, read_entries, source_parts
 from archkit.stitching.work import StitchWork, Wanted
@@ -29,7 +30,7 @@ class IndexStitcher:
 
     Nothing is read of a source that is known already; what is not known is read in parallel; one PUT stores the index.
     Two tags of one repository cost five requests (a manifest and a configuration each, and the PUT), descriptors that
-    a build handed over one. Images of other repositories of the registry are mounted, those of other registries and of
+    a build handed over one. A configuration is read once in a stitcher's life: the same images again cost three. Images of other repositories of the registry are mounted, those of other registries and of
     OCI layouts copied: by digest, before the index is stored.
 
     A name ``oci:PATH[:TAG][@DIGEST]`` is a layout's, for a source as for a target; an image ``oci`` of Docker Hub is
@@ -42,8 +43,7 @@ class IndexStitcher:
     def __init__(self, registry: ImageStore | None = None) -> None:
         self._registry = registry
         self._lock = threading.Lock()
-        self._brought: set[tuple[str, str]] = set()
-        """Repositories, and those that they were given images of: the next images probably share their blobs."""
+        self._memory = Memory()
 
     def stitch(
         self,
@@ -264,7 +264,7 @@ class IndexStitcher:
                 from archkit.adapters.registry import RegistryClient
 
                 self._registry = RegistryClient()
-            return StitchWork.begin(self._registry, target, wanted, self._brought, self._lock, dry_run=dry_run)
+            return StitchWork.begin(self._registry, target, wanted, self._memory, dry_run=dry_run)
 
 
 def _begin(work: StitchWork, base: PlainSource | None, parts: list[SourcePart]) -> tuple[Base, IndexEdit]:
@@ -272,7 +272,7 @@ def _begin(work: StitchWork, base: PlainSource | None, parts: list[SourcePart]) 
     source = work.base_source(base)
     work.announce(parts, source)
     work.step("read the index")
-    found = read_base(work.target.name, work.places, work.target, source, work.read)
+    found = read_base(work.places, work.target, source, work.read, work.memory)
     work.guard_by(found, base)
     return found, IndexEdit(work.target.name, found.name, tuple(entry.descriptor for entry in found.entries))
 
@@ -280,7 +280,7 @@ def _begin(work: StitchWork, base: PlainSource | None, parts: list[SourcePart]) 
 def _read(work: StitchWork, parts: list[SourcePart], *, flatten: bool, platforms: PlatformSet | str | None) -> list[PlacedEntry]:
     """The entries of the sources, those of the platforms that are wanted."""
     work.step("read a source")
-    entries = read_entries(work.target.name, parts, flatten=flatten, read=work.read, readers=work.parallel)
+    entries = read_entries(work.target.name, parts, flatten=flatten, read=work.read, memory=work.memory, readers=work.parallel)
     return entries if platforms is None else chosen_entries(entries, PlatformSet(platforms), target=work.target.name)
 
 

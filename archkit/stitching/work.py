@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING
 
 import attrs
@@ -15,6 +14,7 @@ from archkit.model.platform_set import PlatformSet
 from archkit.model.reference import Digest, ImageReference
 from archkit.planning.index import compose_index, encode_index
 from archkit.ports.registry import ImageStore, SignsIn
+from archkit.stitching.memory import Memory
 from archkit.stitching.places import Located, Places
 from archkit.stitching.results import PlainSource, StitchedIndex
 from archkit.stitching.sources import Base, PlacedEntry, SourcePart, source_part
@@ -73,10 +73,8 @@ class StitchWork:
     wanted: Wanted
     guard: Guard
     dry_run: bool
-    brought: set[tuple[str, str]]
-    """Of the stitcher: repositories, and those that they were given images of."""
-    lock: contextlib.AbstractContextManager[bool]
-    """For that."""
+    memory: Memory
+    """Of the stitcher."""
     read: dict[Digest, RawManifest] = attrs.field(factory=dict[Digest, RawManifest])
     """The manifests that were."""
 
@@ -86,8 +84,7 @@ class StitchWork:
         store: ImageStore,
         target: str | ImageReference,
         wanted: Wanted,
-        brought: set[tuple[str, str]],
-        lock: contextlib.AbstractContextManager[bool],
+        memory: Memory,
         *,
         dry_run: bool,
     ) -> StitchWork:
@@ -108,7 +105,7 @@ class StitchWork:
         if guard.if_absent and guard.expect is not None:
             raise StitchError(where.name, "expect says that the target exists, if_absent that it does not", "choose one")
         tags = tuple(dict.fromkeys([where, *(where.with_tag(tag) for tag in wanted.tags)]))
-        return cls(places, where, tags, wanted, guard, dry_run, brought, lock)
+        return cls(places, where, tags, wanted, guard, dry_run, memory)
 
     @property
     def parallel(self) -> int:
@@ -243,12 +240,10 @@ class StitchWork:
         self.step("bring an image")
         target = self.target.place
         pairs = {(target.repository.name, origin.repository.name) for _, origin in images if target.can_mount(origin)}
-        with self.lock:
-            known = pairs <= self.brought
+        known = self.memory.has_brought(pairs)
         Copier(target, self.read, self.places.retries, self.parallel).bring(images, probably_there=known)
         if not self.dry_run:
-            with self.lock:
-                self.brought |= pairs
+            self.memory.keep_brought(pairs)
 
     def _check_children(self, index: Index) -> None:
         for entry in index.manifests:

@@ -276,7 +276,7 @@ def test_a_dry_run_does_not_read_layers(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "count"), [("same-repository", 5), ("believed", 3), ("handed-over", 1), ("other-repository", 11), ("all-there-again", 7)]
+    ("name", "count"), [("same-repository", 5), ("believed", 3), ("handed-over", 1), ("other-repository", 11), ("all-there-again", 5)]
 )
 def test_requests_are_few(name: str, count: int, scene: Scene) -> None:
     run = SCENES[name](scene)
