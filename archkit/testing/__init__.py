@@ -1,7 +1,7 @@
-"""Kits for tests of code that uses archkit, or of any code that talks to a registry.
+"""Kits for tests of code that uses archkit, or of any code that talks to a registry or to a cluster.
 
-``EmbeddedRegistry`` is a real OCI registry in this process, on 127.0.0.1; ``ImageFactory`` makes images of any platform
-in about a millisecond; ``FakeRunner`` stands for the tools that builders drive. All are plain objects: they need no
+``EmbeddedRegistry`` is a real OCI registry in this process, on 127.0.0.1, ``EmbeddedCluster`` a Kubernetes API;
+``ImageFactory`` makes images of any platform in about a millisecond; ``FakeRunner`` stands for the tools that builders drive. All are plain objects: they need no
 pytest. ``archkit.pytest_plugin`` offers them as fixtures.
 """
 
@@ -12,6 +12,7 @@ from archkit.testing.auth import BasicAuth as BasicAuth
 from archkit.testing.auth import BearerAuth as BearerAuth
 from archkit.testing.auth import Grant as Grant
 from archkit.testing.budget import Budget as Budget
+from archkit.testing.cluster import EmbeddedCluster as EmbeddedCluster
 from archkit.testing.embedded_registry import EmbeddedRegistry as EmbeddedRegistry
 from archkit.testing.exchanges import Exchange as Exchange
 from archkit.testing.exchanges import ExchangeLog as ExchangeLog
@@ -37,6 +38,7 @@ __all__ = [
     "Budget",
     "Call",
     "CommandRule",
+    "EmbeddedCluster",
     "EmbeddedRegistry",
     "EmbeddedTls",
     "Exchange",

@@ -30,10 +30,12 @@ class Exchange:
     path: str
     """With its query, in which secrets are masked."""
     kind: str
-    """``manifest``, ``blob``, ``upload``, ``tags``, ``referrers``, ``base``, ``catalog``, ``token`` or ``unknown``."""
+    """Of a registry ``manifest``, ``blob``, ``upload``, ``tags``, ``referrers``, ``base``, ``catalog``, ``token`` or
+    ``unknown``; of a cluster the resource, such as ``pods`` or ``pods/status``, or the first step of another path."""
     repository: str
+    """Of a registry."""
     reference: str
-    """Tag, digest or upload session."""
+    """Of a registry: tag, digest or upload session."""
     status: int
     """0 when the connection was closed without an answer."""
     request_size: int
@@ -48,6 +50,12 @@ class Exchange:
     """Which TCP connection of the server it came over, counted from 1; 0 for a request that came over none."""
     user: str = ""
     """Who was signed in; empty where nobody was."""
+    verb: str = ""
+    """Of a cluster: ``get``, ``list``, ``watch``, ``create``, ``update``, ``patch``, ``delete`` or ``deletecollection``."""
+    namespace: str = ""
+    """Of a cluster."""
+    name: str = ""
+    """Of a cluster: the object's."""
 
     @property
     def ended(self) -> float:
@@ -83,12 +91,16 @@ class ExchangeLog(Sequence[Exchange]):
         repository: str | None = None,
         reference: str | None = None,
         status: int | None = None,
+        verb: str | None = None,
+        namespace: str | None = None,
+        name: str | None = None,
     ) -> ExchangeLog:
         """Those that are as said, in their order."""
         wanted = {"method": method, "kind": kind, "repository": repository, "reference": reference, "status": status}
-        named = [(name, value) for name, value in wanted.items() if value is not None]
+        wanted |= {"verb": verb, "namespace": namespace, "name": name}
+        named = [(field, value) for field, value in wanted.items() if value is not None]
         return ExchangeLog(
-            [exchange for exchange in list(self._exchanges) if all(getattr(exchange, name) == value for name, value in named)]
+            [exchange for exchange in list(self._exchanges) if all(getattr(exchange, field) == value for field, value in named)]
         )
 
     @property

@@ -14,7 +14,7 @@ from archkit.testing.messages import Response
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from archkit.testing.messages import Request, Route
+    from archkit.testing.messages import Request
 
 
 @attrs.frozen
@@ -23,9 +23,8 @@ class Fault:
 
     method: str
     """``*`` for every method."""
-    kind: str | None = None
-    repository: str | None = None
-    reference: str | None = None
+    where: FrozenMap[str, str] = attrs.field(default=NO_TEXTS, converter=frozen_texts)
+    """What the request must be about, such as ``{"kind": "manifest"}`` or ``{"resource": "pods"}``."""
     query: FrozenMap[str, str] = attrs.field(default=NO_TEXTS, converter=frozen_texts)
     """Parameters that the request's query must have; ``*`` is any value."""
     before: Response | None = None
@@ -41,13 +40,17 @@ class Fault:
     forbidden: bool = False
     """Whether a test fails in which a request met it."""
 
-    def meets(self, request: Request, route: Route) -> bool:
-        """Whether this is about the request."""
-        asked = {"kind": route.kind, "repository": route.repository, "reference": route.reference}
+    def meets(self, request: Request, about: Mapping[str, str]) -> bool:
+        """Whether this is about the request.
+
+        Args:
+            request: What came.
+            about: What it is about, as the server says.
+        """
         return (
             self.action != "nothing"
             and self.method in {"*", request.method}
-            and all(getattr(self, name) in {None, value} for name, value in asked.items())
+            and all(about.get(name) == value for name, value in self.where.items())
             and (not self.query or self._asks(request.query))
             and (self.limit is None or self.used < self.limit)
         )
@@ -63,8 +66,7 @@ class Fault:
         return self.needed and self.used < (1 if self.limit is None else self.limit)
 
     def __str__(self) -> str:
-        named = (("kind", self.kind), ("repository", self.repository), ("reference", self.reference))
-        asked = "".join(f", {name}={value!r}" for name, value in named if value is not None)
+        asked = "".join(f", {name}={value!r}" for name, value in self.where.items())
         asked += f", query={dict(self.query)!r}" if self.query else ""
         often = "" if self.limit is None else f".times({self.limit})"
         return f"on({self.method!r}{asked}).{self.action}{often} met {self.used} requests"
@@ -114,6 +116,10 @@ class FaultRule:
         """Carry the request out and answer so many seconds later."""
         return self._after(f"wait({seconds:g})", lambda response: attrs.evolve(response, late=seconds))
 
+    def delay(self, seconds: float) -> FaultRule:
+        """The same as :meth:`wait`."""
+        return self.wait(seconds)
+
     def drip(self, seconds: float) -> FaultRule:
         """Carry the request out and answer one byte every so many seconds."""
         return self._after(f"drip({seconds:g})", lambda response: attrs.evolve(response, drip=seconds))
@@ -160,11 +166,11 @@ class Faults:
         with self._lock:
             self._rules[position] = change(self._rules[position])
 
-    def meet(self, request: Request, route: Route) -> Fault | None:
+    def meet(self, request: Request, about: Mapping[str, str]) -> Fault | None:
         """The rule that this request meets, counted as used."""
         with self._lock:
             for position, fault in enumerate(self._rules):
-                if fault.meets(request, route):
+                if fault.meets(request, about):
                     self._rules[position] = attrs.evolve(fault, used=fault.used + 1)
                     return fault
         return None

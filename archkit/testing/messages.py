@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, unquote
 
@@ -63,6 +64,9 @@ class Response:
     """Seconds after which the answer begins."""
     drip: float | None = None
     """Seconds between two bytes of the answer, head included; None: it comes at once."""
+    stream: Callable[[Callable[[], bool]], Iterator[bytes]] | None = attrs.field(default=None, eq=False)
+    """Of an answer that goes on, such as a watch: gives its pieces, each sent as it comes; instead of a body. Called with
+    a function that says whether nobody listens any more."""
 
 
 TOKEN_PATH = "/token"  # noqa: S105 - a path

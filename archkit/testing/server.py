@@ -6,7 +6,9 @@ acknowledgements), and it greets a TLS client in HTTP/0.9, which Docker's client
 
 from __future__ import annotations
 
+import select
 import socket
+import ssl
 import threading
 from contextlib import suppress
 from http import HTTPStatus
@@ -15,7 +17,6 @@ from typing import TYPE_CHECKING
 from archkit.testing.messages import Request, Response
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Callable
     from io import BufferedReader
 
@@ -161,6 +162,9 @@ class LoopbackServer:
             return False
         request, keep = read
         response = self._handle(request, number)
+        if response.stream is not None and response.cut is None:
+            self._send_stream(connection, response)
+            return False
         body = b"" if request.method == "HEAD" else response.body
         if response.cut_body is not None:
             body = body[: response.cut_body]
@@ -176,6 +180,34 @@ class LoopbackServer:
             if self._stopping.wait(response.drip):
                 break
         return keep
+
+    def _send_stream(self, connection: socket.socket, response: Response) -> None:
+        """Send an answer that goes on, in chunks, until it ends or nobody listens."""
+        if response.stream is None:
+            return
+        self._stopping.wait(response.late)
+        headers = {**response.headers, "Transfer-Encoding": "chunked"}
+        connection.sendall(_head(Response(response.status, headers), None, close=True))
+        left = response.cut_body
+        for piece in response.stream(lambda: self._stopping.is_set() or _hung_up(connection)):
+            part = piece if left is None else piece[:left]
+            connection.sendall(b"%x\r\n%s\r\n" % (len(part), part) if part else b"")
+            if left is not None:
+                left -= len(part)
+                if left <= 0:
+                    return
+        connection.sendall(b"0\r\n\r\n")
+
+
+def _hung_up(connection: socket.socket) -> bool:
+    """Whether the client has closed its side; over TLS that is seen when the next piece is sent."""
+    if isinstance(connection, ssl.SSLSocket):
+        return False
+    try:
+        readable, _, _ = select.select([connection], [], [], 0)
+        return bool(readable) and not connection.recv(1, socket.MSG_PEEK)
+    except (OSError, ValueError):
+        return True
 
 
 def read_request(reader: BufferedReader, max_body: int, go_on: Callable[[], object]) -> tuple[Request, bool] | None:
@@ -253,14 +285,14 @@ def _exactly(reader: BufferedReader, size: int) -> bytes:
     return content
 
 
-def _head(response: Response, length: int, *, close: bool) -> bytes:
+def _head(response: Response, length: int | None, *, close: bool) -> bytes:
     try:
         phrase = HTTPStatus(response.status).phrase
     except ValueError:
         phrase = "Unknown"
     given = {name.lower() for name in response.headers}
     lines = [f"HTTP/1.1 {response.status} {phrase}", *(f"{name}: {value}" for name, value in response.headers.items())]
-    if "content-length" not in given:
+    if length is not None and "content-length" not in given:
         lines.append(f"Content-Length: {length}")
     if close:
         lines.append("Connection: close")

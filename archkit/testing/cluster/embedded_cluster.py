@@ -1,0 +1,385 @@
+"""EmbeddedCluster."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from archkit.model.node import ARCH_LABEL, OS_LABEL, Taint
+from archkit.model.platform import Platform
+from archkit.testing.cluster.access import Access, Denial
+from archkit.testing.cluster.api import KubernetesApi
+from archkit.testing.cluster.asked import asked
+from archkit.testing.cluster.control import ControlPlane
+from archkit.testing.cluster.images import KnownImagePlatforms
+from archkit.testing.cluster.objects import Objects
+from archkit.testing.cluster.resources import Resource, Resources
+from archkit.testing.cluster.scheduling import UNSCHEDULABLE
+from archkit.testing.cluster.store import Store
+from archkit.testing.embedded_server import EmbeddedServer
+from archkit.testing.messages import Request
+
+if TYPE_CHECKING:
+    import os
+
+    from archkit.model.platform_set import PlatformSet
+    from archkit.testing.embedded_registry import EmbeddedRegistry
+    from archkit.testing.faults import FaultRule
+    from archkit.testing.messages import Response
+    from archkit.testing.tls import EmbeddedTls
+
+_USER = "archkit-test"
+_CONTEXT = "archkit-embedded"
+_NOT_READY = (Taint("node.kubernetes.io/not-ready", "", "NoSchedule"), Taint("node.kubernetes.io/not-ready", "", "NoExecute"))
+_NAMESPACES = ("default", "kube-node-lease", "kube-public", "kube-system")
+
+
+class EmbeddedCluster(EmbeddedServer):
+    """A Kubernetes API in this process, on a free port of 127.0.0.1; kubectl and any other client can use it.
+
+    It keeps objects as an API server does: server-side apply with its managers and conflicts, dry runs, strict fields,
+    pages, watches, refusals in the same words. Pods are bound by the scheduler's rules as far as nodes decide (selector,
+    affinity, taints, cordons), and run at once; workloads get their pods and become available without any waiting. Not
+    modelled: requests of CPU and memory, affinity between pods, volumes, networks, admission webhooks, quotas, and time
+    (no CronJob starts, no deadline passes).
+
+    A context manager. Leaving it without an exception fails with ``AssertionError`` when a rule of :meth:`on` waited
+    for requests that did not come.
+
+    >>> with EmbeddedCluster() as cluster:
+    ...     cluster.add_node("linux/arm64", count=2)
+    ('node-1', 'node-2')
+
+    Args:
+        version: Of Kubernetes, as it says itself.
+        tls: Speak TLS with these certificates, which are removed when it stops; True: with some of its own; None or
+            False: plain HTTP.
+        registry: Where its nodes pull images of this registry: one that does not run on a node's CPU does not start.
+        images: The platforms of other images; those of which nothing is known run anywhere. An image of several
+            platforms is an index, from which nodes choose; one of a single platform is pulled anywhere and may not start.
+        user: What refusals call whoever asks.
+    """
+
+    def __init__(
+        self,
+        *,
+        version: str = "v1.36.3",
+        tls: EmbeddedTls | bool | None = None,
+        registry: EmbeddedRegistry | None = None,
+        images: Mapping[str, PlatformSet | str | Iterable[Platform | str]] | None = None,
+        user: str = _USER,
+    ) -> None:
+        super().__init__(tls)
+        self.version = version
+        self.images: KnownImagePlatforms = KnownImagePlatforms(registry, images or {})
+        """What is known of images."""
+        self._store = Store()
+        self._resources = Resources()
+        self._control = ControlPlane(self._store, self._resources, self.images)
+        self._objects = Objects(self._store, self._resources, self._control)
+        self._access = Access(user, bare=self.tls is None)
+        self._api = KubernetesApi(self._objects, self._resources, self._access, version)
+        self._folder: Path | None = None
+        self._nodes = 0
+        for name in _NAMESPACES:
+            self._control.create("namespaces", {"metadata": {"name": name}})
+        self._control.settle()
+
+    # ---- life ---------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Listen, and write the kubeconfig."""
+        super().start()
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="archkit-cluster-"))
+        self.renew_token()
+
+    def stop(self) -> None:
+        """End every watch, close every connection, remove the kubeconfig; objects and log stay readable."""
+        self._store.close()
+        super().stop()
+        folder, self._folder = self._folder, None
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The file that clients are told of, or find in ``KUBECONFIG``; it names one context.
+
+        Raises:
+            RuntimeError: The cluster is not running.
+        """
+        if self._folder is None:
+            raise RuntimeError("the cluster was not started, or has stopped; use it as a context manager")
+        return self._folder / "config"
+
+    @property
+    def context(self) -> str:
+        """The context in the kubeconfig."""
+        return _CONTEXT
+
+    def renew_token(self) -> None:
+        """Write a new token into the kubeconfig; those before stay good."""
+        cluster: dict[str, Any] = {"server": self.url}
+        if self.tls is not None:
+            cluster["certificate-authority"] = str(self.tls.ca_file)
+        content = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": _CONTEXT, "cluster": cluster}],
+            "users": [{"name": self._access.user, "user": {"token": self._access.new_token().reveal()}}],
+            "contexts": [{"name": _CONTEXT, "context": {"cluster": _CONTEXT, "user": self._access.user, "namespace": "default"}}],
+            "current-context": _CONTEXT,
+        }
+        self.kubeconfig.touch(mode=0o600)
+        self.kubeconfig.write_text(json.dumps(content, indent=1), encoding="utf-8")
+
+    def expire_tokens(self, *, renew: bool = True) -> None:
+        """End every token: requests with one get 401. (Over plain HTTP kubectl sends none, and is let in.)
+
+        Args:
+            renew: Whether the kubeconfig gets a new one, which a client must read again.
+        """
+        self._access.expire()
+        if renew:
+            self.renew_token()
+
+    # ---- nodes --------------------------------------------------------------------------------------------------
+
+    def add_node(
+        self,
+        platform: Platform | str = "linux/amd64",
+        *,
+        count: int = 1,
+        name: str = "",
+        labels: Mapping[str, str] | None = None,
+        taints: Iterable[Taint | str] = (),
+        arch_taint: bool = False,
+        ready: bool = True,
+        cordoned: bool = False,
+        pool: str = "",
+    ) -> tuple[str, ...]:
+        """More nodes; pods that waited for one like them are bound. Their names.
+
+        Args:
+            platform: Operating system and CPU, as its kubelet reports them and its labels say.
+            count: How many.
+            name: Of a single one; of several what their names begin with.
+            labels: More of them, or other ones: a label may lie.
+            taints: As ``key=value:Effect`` or values.
+            arch_taint: Whether they have the taint by which Google's clusters keep pods off arm64 nodes.
+            ready: Otherwise they have the taints of a node that is not.
+            cordoned: Whether nothing more may be put there.
+            pool: The name of their node pool, as a label.
+        """
+        of = Platform.parse(platform) if isinstance(platform, str) else platform
+        own = [*map(_taint, taints)]
+        own += [Taint(ARCH_LABEL, of.arch)] if arch_taint else []
+        own += () if ready else _NOT_READY
+        own += [UNSCHEDULABLE] if cordoned else []
+        made: list[str] = []
+        with self._store.lock:
+            for number in range(count):
+                self._nodes += 1
+                called = (name if count == 1 else f"{name}-{number + 1}") if name else f"node-{self._nodes}"
+                self._control.create(
+                    "nodes", _node(called, of, labels or {}, own, ready=ready, cordoned=cordoned, pool=pool, version=self.version)
+                )
+                made.append(called)
+            self._control.settle()
+        return tuple(made)
+
+    def remove_node(self, name: str) -> None:
+        """A node less; the pods on it go, and workloads make others.
+
+        Raises:
+            LookupError: There is none of this name.
+        """
+        with self._store.lock:
+            if self._store.drop("nodes", "", name) is None:
+                raise LookupError(f"there is no node {name!r}")
+            for pod in self._store.objects("pods"):
+                if pod["spec"].get("nodeName") == name:
+                    self._control.delete("pods", pod)
+            self._control.settle()
+
+    # ---- objects ------------------------------------------------------------------------------------------------
+
+    def load(self, manifest: str | os.PathLike[str] | bytes | Mapping[str, Any], *, namespace: str = "default") -> list[dict[str, Any]]:
+        """Objects as somebody else left them there, made past the log; as they are kept.
+
+        Args:
+            manifest: A path, the text of a manifest (a ``str`` with a line break, or bytes), or an object.
+            namespace: Of objects that name none.
+
+        Raises:
+            ValueError: The cluster refuses one; says why.
+        """
+        return [self._loaded(document, namespace) for document in _documents(manifest)]
+
+    def _loaded(self, document: Mapping[str, Any], namespace: str) -> dict[str, Any]:
+        resource = self._resources.of(str(document.get("apiVersion")), str(document.get("kind")))
+        if resource is None:
+            raise ValueError(f"the cluster has no kind {document.get('kind')} of {document.get('apiVersion')}")
+        place = (document.get("metadata") or {}).get("namespace") or namespace if resource.namespaced else ""
+        root = f"{resource.root}/namespaces/{place}" if resource.namespaced else resource.root
+        request = Request("POST", f"{root}/{resource.plural}?fieldManager=loaded&fieldValidation=Strict", (), json.dumps(document).encode())
+        token = self._access.new_token().reveal()
+        response = self._api.handle(Request(request.method, request.target, [("Authorization", f"Bearer {token}")], request.body))
+        answer: dict[str, Any] = json.loads(response.body)
+        if response.status >= 400:
+            raise ValueError(answer["message"])
+        return self._store.get(resource.key, place, answer["metadata"]["name"]) or answer
+
+    def get(self, kind: str, name: str, namespace: str = "default") -> dict[str, Any]:
+        """An object as it is kept.
+
+        Args:
+            kind: ``Deployment``, ``deployments``, ``deploy`` or ``deployments.apps``.
+            name: Its name.
+            namespace: Its namespace; of no account where its kind has none.
+
+        Raises:
+            LookupError: There is none.
+        """
+        resource = self._kind(kind)
+        found = self._store.get(resource.key, namespace if resource.namespaced else "", name)
+        if found is None:
+            raise LookupError(f"there is no {resource.kind} {name!r}" + (f" in namespace {namespace!r}" if resource.namespaced else ""))
+        return found
+
+    def objects(self, kind: str, namespace: str | None = None) -> list[dict[str, Any]]:
+        """The objects of a kind, by namespace and name.
+
+        Args:
+            kind: As for :meth:`get`.
+            namespace: None: of all.
+
+        Raises:
+            LookupError: There is no such kind.
+        """
+        return self._store.objects(self._kind(kind).key, namespace or "")
+
+    def _kind(self, name: str) -> Resource:
+        found = self._resources.named(name)
+        if found is None:
+            raise LookupError(f"the cluster has no kind {name!r}")
+        return found
+
+    # ---- what goes wrong ----------------------------------------------------------------------------------------
+
+    def on(
+        self,
+        method: str,
+        *,
+        verb: str | None = None,
+        resource: str | None = None,
+        namespace: str | None = None,
+        name: str | None = None,
+        query: Mapping[str, str] | None = None,
+        user: str | None = None,
+    ) -> FaultRule:
+        """A rule for what goes wrong; say what with a method of the rule. The first rule that meets a request counts.
+
+        >>> with EmbeddedCluster() as cluster:
+        ...     _ = cluster.on("PATCH", resource="deployments").answer(429, retry_after=1).times(2).optional()
+
+        Args:
+            method: HTTP method; ``*`` is any.
+            verb: ``get``, ``list``, ``watch``, ``create``, ``update``, ``patch``, ``delete`` or ``deletecollection``; None is any.
+            resource: Plural, such as ``pods``, or with its part, ``pods/status``; of other paths the first step, such as
+                ``version`` or ``openapi``; None is any.
+            namespace: None is any.
+            name: Of the object; None is any.
+            query: Parameters that the request must have, such as ``dryRun``; ``*`` is any value.
+            user: Who is signed in; empty is nobody; None is any.
+        """
+        where = {"verb": verb, "kind": resource, "namespace": namespace, "name": name, "user": user}
+        return self._rule(method, where, query)
+
+    def deny(self, verb: str, resource: str, *, namespace: str | None = None, name: str | None = None) -> None:
+        """Refuse something with 403, as if no role allowed it.
+
+        Args:
+            verb: As in :meth:`on`; ``*`` is each.
+            resource: ``pods``, or with its part, ``pods/status``; ``*`` is each.
+            namespace: None: everywhere.
+            name: None: whatever the object's name.
+        """
+        self._access.denials = (*self._access.denials, Denial(verb, resource, namespace, name))
+
+    def forget_history(self) -> None:
+        """Forget what was before now, as API servers do after some minutes: lists and watches that began earlier get 410."""
+        self._store.forget()
+
+    # ---- requests -----------------------------------------------------------------------------------------------
+
+    def _about(self, request: Request) -> Mapping[str, str]:
+        wanted = asked(request)
+        kind = wanted.resource_text or request.path.strip("/").partition("/")[0]
+        user = self._access.who(request)
+        return {"kind": kind, "verb": wanted.verb, "namespace": wanted.namespace, "name": wanted.name, "user": user}
+
+    def _served(self, request: Request, about: Mapping[str, str]) -> Response:  # noqa: ARG002 - the API reads the path itself
+        return self._api.handle(request)
+
+
+def _taint(taint: Taint | str) -> Taint:
+    if isinstance(taint, Taint):
+        return taint
+    rest, _, effect = taint.rpartition(":")
+    key, _, value = rest.partition("=")
+    if not key or effect not in {"NoSchedule", "NoExecute", "PreferNoSchedule"}:
+        raise ValueError(f"no taint: {taint!r}; write key=value:NoSchedule")
+    return Taint(key, value, effect)
+
+
+def _node(
+    name: str, platform: Platform, labels: Mapping[str, str], taints: list[Taint], *, ready: bool, cordoned: bool, pool: str, version: str
+) -> dict[str, Any]:
+    own = {OS_LABEL: platform.os, ARCH_LABEL: platform.arch, "kubernetes.io/hostname": name}
+    own |= {"cloud.google.com/gke-nodepool": pool} if pool else {}
+    spec: dict[str, Any] = {}
+    if taints:
+        spec["taints"] = [
+            {key: text for key, text in (("key", each.key), ("value", each.value), ("effect", each.effect)) if text} for each in taints
+        ]
+    if cordoned:
+        spec["unschedulable"] = True
+    info = {
+        "operatingSystem": platform.os,
+        "architecture": platform.arch,
+        "kubeletVersion": version,
+        "containerRuntimeVersion": "containerd://2.0.0",
+    }
+    state = {"type": "Ready", "status": "True" if ready else "False", "reason": "KubeletReady" if ready else "KubeletNotReady"}
+    size = {"cpu": "8", "memory": "32Gi", "pods": "110"}
+    status = {
+        "capacity": size,
+        "allocatable": size,
+        "conditions": [state],
+        "nodeInfo": info,
+        "addresses": [{"type": "Hostname", "address": name}],
+    }
+    return {"metadata": {"name": name, "labels": {**own, **labels}}, "spec": spec, "status": status}
+
+
+def _documents(manifest: str | os.PathLike[str] | bytes | Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    if isinstance(manifest, Mapping):
+        return [manifest]
+    if isinstance(manifest, bytes):
+        text = manifest.decode()
+    elif isinstance(manifest, str) and "\n" in manifest:
+        text = manifest
+    else:
+        text = Path(manifest).read_text(encoding="utf-8")
+    from archkit.adapters.yaml.api import load_api_documents
+
+    documents: list[Mapping[str, Any]] = []
+    for each in load_api_documents(text):
+        documents += each["items"] if each.get("kind") == "List" else [each]
+    return documents
