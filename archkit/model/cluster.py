@@ -89,8 +89,11 @@ class Cluster:
 
     @property
     def mixed(self) -> bool:
-        """Whether it may hold more than one operating system and CPU: every node but virtual ones counts, and pools."""
-        live = {node.platform.os_arch for node in self.nodes if node.platform and node.platform.known and not node.virtual}
+        """Whether it may hold more than one operating system and CPU: every node but virtual ones counts, and pools.
+
+        So does a CPU that archkit has not heard of: nothing that is built for another one may land there.
+        """
+        live = {node.platform.os_arch for node in self.nodes if node.platform and not node.virtual}
         return self.open_ended or len(live | {platform.os_arch for platform in self._declared()}) > 1
 
     def _declared(self) -> set[Platform]:

@@ -196,7 +196,7 @@ def plan_affinity(
         return _plan(pod, data, _Wishes(cells, shape, weights, str(platforms).replace(",", ", "), base, tuple(holder)))
     except MalformedSelectorError as error:
         message = f"the API server will reject this pod's node selector: {error}"
-        return AffinityPlan(notes=(Note("unschedulable-as-written", message, "correct it; archkit leaves it alone"),), cells=cells)
+        return AffinityPlan(notes=(Note("unschedulable-as-written", message, "correct it; archkit leaves it alone"),))
 
 
 def _plan(pod: Mapping[str, object], data: Mapping[str, object], wishes: _Wishes) -> AffinityPlan:

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 import attrs
 
 _INTEGER = re.compile(r"[+-]?[0-9]+")
+_MOST_DIGITS = 19
 VALUE_OPERATORS = frozenset({"In", "NotIn"})
 BARE_OPERATORS = frozenset({"Exists", "DoesNotExist"})
 NUMBER_OPERATORS = frozenset({"Gt", "Lt"})
@@ -36,10 +37,10 @@ class Expression:
             return value is not None
         if self.operator == "DoesNotExist":
             return value is None
-        if value is None or not _INTEGER.fullmatch(value):
+        number, bound = _number(value or ""), _number(self.values[0])
+        if number is None or bound is None:
             return False
-        bound = int(self.values[0])
-        return int(value) > bound if self.operator == "Gt" else int(value) < bound
+        return number > bound if self.operator == "Gt" else number < bound
 
     def data(self) -> dict[str, object]:
         """As the API writes it."""
@@ -121,11 +122,20 @@ def _expression(value: object) -> Expression:
         if texts:
             raise MalformedSelectorError(f"{key} {operator} takes no values")
     elif operator in NUMBER_OPERATORS:
-        if len(texts) != 1 or not _INTEGER.fullmatch(texts[0]):
+        if len(texts) != 1 or _number(texts[0]) is None:
             raise MalformedSelectorError(f"{key} {operator} needs exactly one whole number")
     else:
         raise MalformedSelectorError(f"{key}: there is no operator {operator!r}")
     return Expression(key, operator, texts)
+
+
+def _number(text: str) -> int | None:
+    """The whole number of 64 bits that this is, as Go's ``strconv.ParseInt`` reads it."""
+    digits = text.lstrip("+-").lstrip("0")
+    if not _INTEGER.fullmatch(text) or len(digits) > _MOST_DIGITS:
+        return None
+    number = int(digits or "0") * (-1 if text.startswith("-") else 1)
+    return number if -(2**63) <= number < 2**63 else None
 
 
 def allowed(expressions: Sequence[Expression], value: str | None) -> bool:

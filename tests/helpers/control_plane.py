@@ -168,10 +168,11 @@ class ControlPlane:
     def expire(self, user: str) -> None:
         """Give a user another token: those that were handed out are refused from now on. Restarts the API server."""
         self.tokens[user] = secrets.token_hex(16)
-        self._write_tokens()
+        self.write_tokens()
         self.restart("kube-apiserver")
 
-    def _write_tokens(self) -> None:
+    def write_tokens(self) -> None:
+        """Write the tokens as the API server reads them when it starts."""
         lines = [f'{token},{user},{user},"{"system:masters" if user == ADMIN else ""}"\n' for user, token in self.tokens.items()]
         (self.folder / "tokens.csv").write_text("".join(lines))
 
@@ -443,7 +444,7 @@ def _prepare(plane: ControlPlane) -> None:
     plane.ca.cert_pem.write_to_path(plane.ca_file)
     served.cert_chain_pems[0].write_to_path(plane.folder / "server.crt")
     served.private_key_pem.write_to_path(plane.folder / "server.key")
-    plane._write_tokens()
+    plane.write_tokens()
     config = {
         "apiVersion": "kubescheduler.config.k8s.io/v1",
         "kind": "KubeSchedulerConfiguration",

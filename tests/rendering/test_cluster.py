@@ -180,3 +180,41 @@ def test_a_pod_of_one_platform_on_a_cluster_of_two_is_kept_where_it_runs() -> No
 
     assert rendered.pods[0].nodes == ("a",)
     assert rendered.pods[0].excluded["arm"].startswith("it is linux/arm64")
+
+
+def test_a_pod_that_the_api_server_will_reject_is_left_alone_with_its_tolerations() -> None:
+    cluster = Cluster(nodes=[node("a"), node("arm", "arm64", "linux", GKE_ARM)])
+    rendered = render(cluster, "  nodeSelector: {disk: 1}\n")
+
+    assert ("unschedulable-as-written", "warning") in codes(rendered)
+    assert tolerations(rendered) is None
+
+
+def test_a_taint_is_tolerated_by_key_value_and_effect_and_no_further() -> None:
+    arm = Node("arm", {"kubernetes.io/os": "linux", "kubernetes.io/arch": "arm64"}, (GKE_ARM, Taint("arch", "arm64", "NoExecute")))
+    other = node("z", "s390x", "linux", Taint("kubernetes.io/arch", "s390x"))
+    rendered = render(Cluster(nodes=[node("a"), arm, other]))
+
+    assert tolerations(rendered) == [
+        {"key": "kubernetes.io/arch", "operator": "Equal", "value": "arm64", "effect": "NoSchedule"},
+        {"key": "arch", "operator": "Equal", "value": "arm64", "effect": "NoExecute"},
+    ]
+
+
+def test_a_cpu_that_archkit_has_not_heard_of_is_another_cpu() -> None:
+    cluster = Cluster(nodes=[node("a"), node("strange", "sw64")])
+    rendered = render(cluster, platforms="linux/amd64")
+
+    assert "nodeAffinity" in rendered.text
+    assert rendered.pods[0].nodes == ("a",)
+
+
+@pytest.mark.parametrize(
+    ("cores", "remains"), [("8", True), ("08", True), ("1", False), ("many", False), ("1_000", False), ("9223372036854775808", False)]
+)
+def test_numbers_are_compared_as_the_scheduler_compares_them(cores: str, remains: bool) -> None:
+    terms = "[{matchExpressions: [{key: cores, operator: Gt, values: ['2']}]}]"
+    affinity = f"  affinity: {{nodeAffinity: {{requiredDuringSchedulingIgnoredDuringExecution: {{nodeSelectorTerms: {terms}}}}}}}\n"
+    sized = Node("a", {"kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64", "cores": cores})
+
+    assert (render(Cluster(nodes=[sized]), affinity).pods[0].nodes == ("a",)) is remains

@@ -100,7 +100,7 @@ def test_a_pool_of_no_platform_is_refused(platforms: str | list[str] | PlatformS
         pytest.param([node("amd64"), node("arm64", taints=(CONTROL_PLANE,))], [], "linux/amd64", True, False, id="control plane"),
         pytest.param([node("amd64"), node("arm64", taints=(VIRTUAL,))], [], "linux/amd64", False, False, id="virtual"),
         pytest.param([node("amd64"), Node("n")], [], "linux/amd64", False, False, id="a node that says nothing"),
-        pytest.param([node("amd64"), node("z80", "cpm")], [], "linux/amd64", False, False, id="a node of names on no list"),
+        pytest.param([node("amd64"), node("z80", "cpm")], [], "linux/amd64", True, False, id="a node of names on no list"),
         pytest.param([node("amd64")], [Pool("p", "linux/arm64")], "linux/amd64,linux/arm64", True, False, id="a pool counts"),
         pytest.param([], [Pool("p", "linux/arm64")], "linux/arm64", False, False, id="a pool alone"),
         pytest.param([node("arm")], [Pool("p", "linux/arm/v6")], "linux/arm/v7", False, False, id="nodes have no variant"),
@@ -197,7 +197,7 @@ def test_explain_is_a_table_with_reasons() -> None:
             node("amd64", name="d", taints=(CONTROL_PLANE,)),
             Node("e", ready=False),
         ],
-        [Pool("spot", "linux/arm64"), Pool("auto")],
+        [Pool("spot", "linux/arm64"), Pool("auto", origin="NodePool")],
         [Finding.of("cluster-open-ended", "pool auto may bring any platform")],
         "nodes.json",
     )
@@ -205,12 +205,13 @@ def test_explain_is_a_table_with_reasons() -> None:
         cluster.explain()
         == """\
 cluster read from nodes.json
-PLATFORM     NODES  READY  CORDONED  NOT READY  CONTROL PLANE  VIRTUAL  TAINTS
-linux/amd64  3      2      1         0          1              0        -
-linux/arm64  1      1      0         0          0              0        kubernetes.io/arch=arm64:NoSchedule
-unknown      1      0      0         1          0              0        -
-pool spot: linux/arm64
-pool auto: any platform
+PLATFORM     NODES  SCHEDULABLE  CORDONED  NOT READY  TAINTED  CONTROL PLANE  VIRTUAL  TAINTS
+linux/amd64  3      1            1         0          0        1              0        -
+linux/arm64  1      0            0         0          1        0              0        kubernetes.io/arch=arm64:NoSchedule
+unknown      1      0            0         1          0        0              0        -
+MAY COME FROM  TOLD BY     PLATFORMS    TAINTS
+spot           the caller  linux/arm64  -
+auto           NodePool    any          -
 platforms: linux/amd64, linux/arm64 (mixed, and any other may come)
 warning: pool auto may bring any platform [cluster-open-ended]"""
     )
@@ -221,3 +222,45 @@ warning: pool auto may bring any platform [cluster-open-ended]"""
 )
 def test_explain_ends_with_the_platforms(cluster: Cluster, line: str) -> None:
     assert cluster.explain().splitlines()[-1] == line
+
+
+def test_nodes_are_counted_by_what_keeps_pods_off_them() -> None:
+    nodes = [
+        node("arm64", name="a"),
+        node("arm64", name="b", cordoned=True, taints=(Taint("node.kubernetes.io/unschedulable"),)),
+        node("arm64", name="c", ready=False, taints=(Taint("node.kubernetes.io/not-ready", "", "NoExecute"),)),
+        node("arm64", name="d", taints=(Taint("gpu"),)),
+        node("arm64", name="e", taints=(Taint("later", "", "PreferNoSchedule"),)),
+        node("arm64", name="f", taints=(CONTROL_PLANE,)),
+        node("arm64", name="g", taints=(Taint("virtual-kubelet.io/provider", "aci"),)),
+        node("amd64", name="h"),
+    ]
+    counts = Cluster(nodes).counts("linux/arm64")
+
+    assert (counts.nodes, counts.schedulable, counts.cordoned, counts.not_ready, counts.tainted) == (7, 2, 1, 1, 1)
+    assert (counts.control_plane, counts.virtual) == (1, 1)
+
+
+def test_every_platform_says_where_it_comes_from() -> None:
+    cluster = Cluster(
+        [node("amd64", name="a"), node("amd64", name="b")],
+        [Pool("spot", "linux/arm64"), Pool("new-7f", "linux/arm64", origin="node being made"), Pool("any", origin="NodePool")],
+    )
+
+    assert cluster.provenance("linux/amd64") == ("2 nodes",)
+    assert cluster.provenance("linux/arm64") == ("pool spot (told by the caller)", "pool new-7f (told by node being made)")
+    assert cluster.provenance("linux/s390x") == ()
+
+
+def test_a_recording_of_before_pools_had_an_origin_is_read() -> None:
+    fields = json.loads(Cluster(pools=[Pool("spot", "linux/arm64")]).to_json())
+    for name in ("origin", "more_labels"):
+        del fields["pools"][0][name]
+
+    assert Cluster.from_json(json.dumps(fields)) == Cluster(pools=[Pool("spot", "linux/arm64")])
+
+
+def test_a_recording_keeps_all_of_a_pool() -> None:
+    pool = Pool("spot", "linux/arm64", {"a": "b"}, (Taint("x", "y", "NoExecute"),), origin="NodePool", more_labels=True)
+
+    assert Cluster.from_json(Cluster(pools=[pool]).to_json()).pools == (pool,)
