@@ -17,6 +17,8 @@ from archkit.model.platform_set import PlatformSet
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from archkit.model.cluster_table import NodeCounts
+
 _FORMAT = "archkit.cluster/1"
 
 
@@ -43,6 +45,10 @@ class Pool:
     platforms: PlatformSet | None = attrs.field(default=None, converter=_platforms)
     labels: FrozenMap[str, str] = attrs.field(default=NO_TEXTS, converter=frozen_texts)
     taints: tuple[Taint, ...] = ()
+    origin: str = attrs.field(default="", kw_only=True)
+    """Who tells of it, such as ``NodePool``; empty: the caller. ``node being made``: one node, on its way."""
+    more_labels: bool = attrs.field(default=False, kw_only=True)
+    """Whether its nodes have further labels, unknown here (zone, machine type): a pod that asks for them may fit."""
 
     @property
     def open_ended(self) -> bool:
@@ -109,29 +115,33 @@ class Cluster:
             if node.platform and node.platform.os_arch == wanted.os_arch and not (node.virtual or node.control_plane)
         )
 
+    def counts(self, platform: Platform | str) -> NodeCounts:
+        """The nodes of this operating system and CPU, counted by what keeps pods off them; every node counts."""
+        from archkit.model.cluster_table import NodeCounts
+
+        wanted = Platform.parse(platform) if isinstance(platform, str) else platform
+        return NodeCounts.of([node for node in self.nodes if node.platform and node.platform.os_arch == wanted.os_arch])
+
+    def provenance(self, platform: Platform | str) -> tuple[str, ...]:
+        """Why this platform is among those of the cluster: how many nodes, which pools; empty where it is not.
+
+        >>> Cluster(pools=[Pool("spot", "linux/arm64")]).provenance("linux/arm64")
+        ('pool spot (told by the caller)',)
+        """
+        wanted = Platform.parse(platform) if isinstance(platform, str) else platform
+        live = self.count(wanted)
+        nodes = [f"{live} node{'' if live == 1 else 's'}"] if live else []
+        named = [
+            pool for pool in self.pools if not pool.open_ended and any(item.os_arch == wanted.os_arch for item in pool.platforms or ())
+        ]
+        told = [f"pool {pool.name} (told by {pool.origin or 'the caller'})" for pool in named]
+        return (*nodes, *told)
+
     def explain(self) -> str:
-        """A table for a person: nodes by platform, what keeps pods off them, pools, and what is uncertain."""
-        rows: list[tuple[str, ...]] = [("PLATFORM", "NODES", "READY", "CORDONED", "NOT READY", "CONTROL PLANE", "VIRTUAL", "TAINTS")]
-        groups: dict[str, list[Node]] = {}
-        for node in self.nodes:
-            groups.setdefault(str(node.platform or "unknown"), []).append(node)
-        for name in sorted(groups):
-            nodes = groups[name]
-            taints = sorted({str(taint) for node in nodes for taint in node.taints if _worth_telling(node, taint)})
-            counts = (
-                len(nodes),
-                sum(node.ready and not node.cordoned for node in nodes),
-                sum(node.cordoned for node in nodes),
-                sum(not node.ready for node in nodes),
-                sum(node.control_plane for node in nodes),
-                sum(node.virtual for node in nodes),
-            )
-            rows.append((name, *map(str, counts), ", ".join(taints) or "-"))
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-        if not self.nodes:
-            lines = ["no nodes"]
-        lines += [f"pool {pool.name}: {'any platform' if pool.open_ended else pool.platforms}" for pool in self.pools]
+        """A table for a person: nodes by platform, what keeps pods off them, what may come, and what is uncertain."""
+        from archkit.model.cluster_table import node_table, pool_table  # deciding needs no table: importing stays cheap
+
+        lines = node_table(self.nodes) + pool_table(self.pools)
         kind = "mixed" if self.mixed else "one architecture" if self.platforms else "unknown"
         names = f"platforms: {str(self.platforms).replace(',', ', ') or 'none'} ({kind}"
         lines.append(names + (", and any other may come)" if self.open_ended else ")"))
@@ -150,6 +160,8 @@ class Cluster:
                     "platforms": None if pool.platforms is None else str(pool.platforms),
                     "labels": dict(pool.labels),
                     "taints": [attrs.asdict(taint) for taint in pool.taints],
+                    "origin": pool.origin,
+                    "more_labels": pool.more_labels,
                 }
                 for pool in self.pools
             ],
@@ -170,20 +182,12 @@ class Cluster:
                 raise ValueError(f"the format is {fields['format']!r}, {_FORMAT!r} is wanted")  # noqa: TRY301 - joins the others below
             return cls(
                 (_node(entry) for entry in fields["nodes"]),
-                (
-                    Pool(entry["name"], entry["platforms"], entry["labels"], tuple(map(_taint, entry["taints"])))
-                    for entry in fields["pools"]
-                ),
+                map(_pool, fields["pools"]),
                 (Finding(**entry) for entry in fields["findings"]),
                 str(fields["source"]),
             )
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise NodeListError("recorded cluster", f"not what Cluster.to_json() writes: {type(error).__name__}: {error}") from error
-
-
-def _worth_telling(node: Node, taint: Taint) -> bool:
-    """Whether a taint says more than the table's own columns do."""
-    return taint.repels and not node.control_plane and taint.key != "node.kubernetes.io/unschedulable"
 
 
 def _node_fields(node: Node) -> dict[str, Any]:
@@ -207,6 +211,12 @@ def _node(fields: Mapping[str, Any]) -> Node:
         bool(fields["ready"]),
         None if reported is None else Platform.from_oci(reported),
     )
+
+
+def _pool(fields: Mapping[str, Any]) -> Pool:
+    taints = tuple(map(_taint, fields["taints"]))
+    origin, more = str(fields.get("origin", "")), bool(fields.get("more_labels"))  # recordings of before have neither
+    return Pool(fields["name"], fields["platforms"], fields["labels"], taints, origin=origin, more_labels=more)
 
 
 def _taint(fields: Mapping[str, Any]) -> Taint:

@@ -14,6 +14,10 @@ BETA_ARCH_LABEL = "beta.kubernetes.io/arch"
 WINDOWS_BUILD_LABEL = "node.kubernetes.io/windows-build"
 CONTROL_PLANE_TAINTS = frozenset({"node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master"})
 VIRTUAL_TAINT = "virtual-kubelet.io/provider"
+NODE_STATE_TAINTS = frozenset(
+    {"node.kubernetes.io/unschedulable", "node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable", VIRTUAL_TAINT}
+)
+"""What the node controller says by a taint of what stands in the node's own fields."""
 REPELLING_EFFECTS = frozenset({"NoSchedule", "NoExecute"})
 
 

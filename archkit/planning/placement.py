@@ -13,7 +13,7 @@ from archkit.model.platform import Platform
 from archkit.model.platform_set import PlatformSet
 from archkit.planning.affinity import REQUIRED
 from archkit.planning.edits import at
-from archkit.planning.selectors import MalformedSelectorError, matches, parse_terms
+from archkit.planning.selectors import Expression, MalformedSelectorError, Term, matches, parse_terms
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -83,7 +83,7 @@ def place(platforms: PlatformSet | None, pod: Mapping[str, object], cluster: Clu
     for pool in cluster.pools:
         nodes = _nodes_of(pool, platforms)
         fits = fits or pool.open_ended or any(not _wrong_platform(platforms, node) for node in nodes)
-        if any(not (_wrong_platform(platforms, node) or _kept_off(pod, node)) for node in nodes):
+        if any(not (_wrong_platform(platforms, node) or _kept_off(pod, node, partial=pool.more_labels)) for node in nodes):
             pools.append(pool.name)
     return Places(tuple(remaining), tuple(pools), FrozenMap(excluded), fits)
 
@@ -111,8 +111,14 @@ def _nodes_of(pool: Pool, platforms: PlatformSet | None) -> list[Node]:
     return [Node(pool.name, {OS_LABEL: platform.os, ARCH_LABEL: platform.arch, **pool.labels}, pool.taints) for platform in listed]
 
 
-def _kept_off(pod: Mapping[str, object], node: Node) -> str:
-    """Why the scheduler would not put the pod on this node; empty when it would."""
+def _kept_off(pod: Mapping[str, object], node: Node, *, partial: bool = False) -> str:
+    """Why the scheduler would not put the pod on this node; empty when it would.
+
+    Args:
+        pod: The pod spec's keys that concern placement.
+        node: The node.
+        partial: Whether it has further labels, unknown here, that may be what the pod asks for.
+    """
     name = pod.get("nodeName")
     if name:
         if name != node.name:
@@ -124,7 +130,7 @@ def _kept_off(pod: Mapping[str, object], node: Node) -> str:
         return f"os.name is {os_name}"
     selector = pod.get("nodeSelector")
     for key, value in (selector if isinstance(selector, Mapping) else {}).items():
-        if node.labels.get(key) != value:
+        if node.labels.get(key) != value and not (partial and key not in node.labels):
             return f"nodeSelector asks for {key}={value}"
     required = at(pod, ("affinity", "nodeAffinity", REQUIRED))
     if required is not None:
@@ -132,13 +138,20 @@ def _kept_off(pod: Mapping[str, object], node: Node) -> str:
             terms = parse_terms(at(required, ("nodeSelectorTerms",)))
         except MalformedSelectorError as error:
             return f"its node affinity is malformed: {error}"
-        if not any(matches(term, node.labels, node.name) for term in terms):
+        if not any(matches(_known(term, node) if partial else term, node.labels, node.name) for term in terms):
             return "no node selector term matches it"
     effects = {"NoExecute"} if name else {"NoSchedule", "NoExecute"}
     for taint in node.taints:
         if taint.effect in effects and not tolerates(pod.get("tolerations"), taint):
             return f"the taint {taint} is not tolerated"
     return ""
+
+
+def _known(term: Term, node: Node) -> Term:
+    """The term as far as the labels that it asks for are known; it says something still where it did."""
+    known = tuple(item for item in term.expressions if item.key in node.labels)
+    anything = () if known or term.empty else (Expression(OS_LABEL, "Exists"),)
+    return Term(known or anything, term.fields)
 
 
 # ---- taints --------------------------------------------------------------------------------------------------------

@@ -223,7 +223,7 @@ NOT_READY = {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}
     ],
 )
 def test_a_node_is_ready_by_its_condition_or_else_by_its_taints(taints: list[Any], conditions: list[Any] | None, ready: bool) -> None:
-    status = {} if conditions is None else {"status": {"conditions": conditions}}
+    status: dict[str, Any] = {} if conditions is None else {"status": {"conditions": conditions}}
     cluster = ClusterInspector.from_nodes(node_list(node("a", spec={"taints": taints}, **status))).inspect()
 
     assert cluster.nodes[0].ready is ready

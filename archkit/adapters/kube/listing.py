@@ -1,0 +1,88 @@
+"""Lists, page by page: one page is held at a time.
+
+Source: Kubernetes documentation, "API concepts", retrieving large result sets in chunks: pages of 500 as kubectl asks
+for, no ``resourceVersion`` (with 0, servers up to 1.30 ignore the limit), and 410 where the token has expired.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+from archkit.adapters.kube.answers import refused
+from archkit.errors import ClusterError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from archkit.ports.cluster import ClusterApi
+    from archkit.ports.http import HttpResponse
+
+PAGE = 500
+_NOT_FOR_US = frozenset({403, 404, 405})
+_T = TypeVar("_T")
+
+
+class _Continued(msgspec.Struct):
+    next: str | None = msgspec.field(name="continue", default=None)
+
+
+class _Head(msgspec.Struct):
+    metadata: _Continued | None = None
+
+
+_HEAD = msgspec.json.Decoder(_Head)
+
+
+def collect(api: ClusterApi, path: str, read: Callable[[bytes], list[_T]], *, timeout: float) -> list[_T]:
+    """Everything in a list.
+
+    Args:
+        api: The cluster.
+        path: Of the list.
+        read: What is kept of one page.
+        timeout: Seconds for each page.
+
+    Raises:
+        ClusterError: No answer, one that refuses, or one that is no list.
+    """
+    return _collect(api, path, read, timeout) or []
+
+
+def collect_if_permitted(api: ClusterApi, path: str, read: Callable[[bytes], list[_T]], *, timeout: float) -> list[_T] | None:
+    """The same; None where one may not read it or there is no such kind."""
+    return _collect(api, path, read, timeout, _NOT_FOR_US)
+
+
+def _collect(
+    api: ClusterApi, path: str, read: Callable[[bytes], list[_T]], timeout: float, absent: frozenset[int] = frozenset()
+) -> list[_T] | None:
+    for _ in range(2):
+        found: list[_T] = []
+        after = ""
+        while True:
+            query = {"limit": str(PAGE), "continue": after} if after else {"limit": str(PAGE)}
+            answer = api.request("GET", path, query=query, timeout=timeout)
+            if answer.status == 410 and after:
+                break  # the server has forgotten where we were: once more from the beginning
+            if answer.status in absent and not after:
+                return None
+            if answer.status != 200:
+                raise refused(api.name, "GET", path, answer)
+            after = _page(api, path, answer, read, found)
+            if not after:
+                return found
+    reason = f"GET {path}: the server forgot twice where the list was (HTTP 410)"
+    raise ClusterError(api.name, reason, "it keeps too little of its past for so slow a connection; try again")
+
+
+def _page(api: ClusterApi, path: str, answer: HttpResponse, read: Callable[[bytes], list[_T]], found: list[_T]) -> str:
+    """Adds one page to what was found; what the next one is asked with."""
+    try:
+        found += read(answer.body)
+        head = _HEAD.decode(answer.body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        remedy = f"see what {api.name} is: a proxy or a sign-in page may have answered in its place"
+        raise ClusterError(api.name, f"GET {path}: the answer is no list: {error}", remedy) from error
+    return (head.metadata and head.metadata.next) or ""
