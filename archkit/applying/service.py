@@ -183,7 +183,7 @@ class Applier:
                 continue
             reason = waits_for(item.document, item.refusal.status, item.refusal.raw, documents)
             kind = defined.get((item.document.api_version, item.document.kind))
-            if not reason and kind is not None and kind.definition in changing and item.refusal.kind == "invalid":
+            if not reason and kind is not None and kind.definition in changing and item.refusal.kind in {"invalid", "other"}:
                 reason = f"{_CHANGING}: {kind.definition}"
             if reason:
                 unchecked[item.label] = reason

@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 RefusalKind: TypeAlias = Literal["conflict", "immutable", "invalid", "forbidden", "signed-out", "busy", "other"]
 
 _IMMUTABLE = re.compile(
-    r"immutable|may not change fields other than|updates to statefulset spec for fields other than|may not change once set"
+    r"immutable|may not change fields other than|may not add or remove containers|updates to statefulset spec for fields other than|may not change once set"
     r"|cannot change roleRef|may not be changed|cannot be changed|field can not be changed|is read-only",
     re.IGNORECASE,
 )
+_NOT_ALLOWED = re.compile(r'[Uu]ser "(?:[^"\\]|\\.)*" cannot|attempting to grant RBAC permissions not currently held')
 _MANAGER = re.compile(r'conflict with "(?P<name>(?:[^"\\]|\\.)*)"')
 _LONGEST = 600
 _LONGEST_VALUE = 60
@@ -72,8 +73,10 @@ def read_refusal(status: int, body: bytes, *, secret: bool = False) -> Refusal:
         told = "; ".join(f"{owner} manages {', '.join(paths)}" for owner, paths in _by_manager(conflicts).items())
         return Refusal(status, "conflict", told, conflicts, raw=raw)
     kind = _STATUS_KINDS.get(status, "other")
-    if kind == "forbidden" and _IMMUTABLE.search(raw) is None:
-        return Refusal(status, kind, _shortened(raw) or "forbidden", raw=raw)
+    if kind == "forbidden" and not _NOT_ALLOWED.search(raw):  # admission: a quota, a policy, a webhook, a namespace that goes away
+        kind = "other"
+    if kind == "forbidden" or (status == 403 and not _IMMUTABLE.search(raw)):
+        return Refusal(status, kind, _without_values(raw, secret=secret) or "forbidden", raw=raw)
     if not causes or status == 404:
         return Refusal(status, kind, _without_values(raw, secret=secret) or f"HTTP status {status}", raw=raw)
     told = "; ".join(dict.fromkeys(_told(cause, secret=secret) for cause in causes))

@@ -119,6 +119,13 @@ def test_nothing_that_a_secret_holds_is_shown(body: bytes) -> None:
         ),
         (401, status("Unauthorized"), "signed-out", "Unauthorized"),
         (403, status('pods is forbidden: User "x" cannot patch resource "pods"'), "forbidden", 'pods is forbidden: User "x" cannot patch'),
+        (
+            403,
+            status('deployments.apps "web" is forbidden: exceeded quota: q, requested: pods=1'),
+            "other",
+            'deployments.apps "web" is forbidden',
+        ),
+        (403, status("unable to create new content in namespace shop because it is being terminated"), "other", "unable to create"),
         (404, b"404 page not found\n", "invalid", "404 page not found"),
         (429, status("too many requests"), "busy", "too many requests"),
         (500, b"", "other", "HTTP status 500"),
