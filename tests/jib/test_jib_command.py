@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from archkit.builders.jib.command import choose_tool, failure, gradle, maven, misses_java, properties, too_old
+from archkit.planning.jib import choose_tool, failure, gradle, maven, misses_java, properties, too_old
 
 SETTINGS: dict[str, Any] = {
     "image": "ghcr.io/team/web:1",

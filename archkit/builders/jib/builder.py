@@ -10,7 +10,12 @@ import attrs
 
 from archkit.adapters.base_image import BaseSource, open_base
 from archkit.adapters.process import environment
-from archkit.builders.jib.command import (
+from archkit.errors import BuildError, BuildToolError, CommandError, ReferenceSyntaxError, RegistryError, ToolNotFoundError, ToolTooOldError
+from archkit.model.build import BuilderAbilities, Delivered, RegistrySink
+from archkit.model.frozen import NO_TEXTS, FrozenMap, frozen_texts, one_or_more
+from archkit.model.platform import Platform
+from archkit.model.reference import Digest, ImageReference
+from archkit.planning.jib import (
     PROGRAMS,
     WRAPPERS,
     Tool,
@@ -22,11 +27,6 @@ from archkit.builders.jib.command import (
     properties,
     too_old,
 )
-from archkit.errors import BuildError, BuildToolError, CommandError, ReferenceSyntaxError, RegistryError, ToolNotFoundError, ToolTooOldError
-from archkit.model.build import BuilderAbilities, Delivered, RegistrySink
-from archkit.model.frozen import NO_TEXTS, FrozenMap, frozen_texts, one_or_more
-from archkit.model.platform import Platform
-from archkit.model.reference import Digest, ImageReference
 from archkit.planning.tool_output import base_lacks_platform, tool_failure
 from archkit.ports.builder import tell_lines
 from archkit.ports.registry import ImageStore
