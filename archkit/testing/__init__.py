@@ -22,6 +22,7 @@ from archkit.testing.images import ImageContent as ImageContent
 from archkit.testing.images import ImageFactory as ImageFactory
 from archkit.testing.messages import Request as Request
 from archkit.testing.messages import Response as Response
+from archkit.testing.placed import assert_placed as assert_placed
 from archkit.testing.processes import Answer as Answer
 from archkit.testing.processes import Call as Call
 from archkit.testing.processes import CommandRule as CommandRule
@@ -54,5 +55,6 @@ __all__ = [
     "Response",
     "UnexpectedCommand",
     "assert_index",
+    "assert_placed",
     "assert_runs_on",
 ]

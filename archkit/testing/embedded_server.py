@@ -141,12 +141,16 @@ class EmbeddedServer(ABC):
     def _served(self, request: Request, about: Mapping[str, str]) -> Response:
         """What is made of a request to which nothing happens."""
 
+    def _refused(self, response: Response) -> Response:
+        """What a rule answers, as this kind of server would."""
+        return response
+
     def _answer(self, request: Request, connection: int) -> Response:
         started = time.monotonic()
         about = self._about(request)
         fault = self._faults.meet(request, about)
         if fault is not None and fault.before is not None:
-            response = fault.before
+            response = self._refused(fault.before)
         else:
             response = self._served(request, about)
             if fault is not None and fault.after is not None:

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import attrs
+
 from archkit.model.node import ARCH_LABEL, OS_LABEL, Taint
 from archkit.model.platform import Platform
 from archkit.testing.cluster.access import Access, Denial
@@ -19,6 +21,7 @@ from archkit.testing.cluster.images import KnownImagePlatforms
 from archkit.testing.cluster.objects import Objects
 from archkit.testing.cluster.resources import Resource, Resources
 from archkit.testing.cluster.scheduling import UNSCHEDULABLE
+from archkit.testing.cluster.statuses import ApiError
 from archkit.testing.cluster.store import Store
 from archkit.testing.embedded_server import EmbeddedServer
 from archkit.testing.messages import Request
@@ -35,6 +38,16 @@ if TYPE_CHECKING:
 _USER = "archkit-test"
 _CONTEXT = "archkit-embedded"
 _NOT_READY = (Taint("node.kubernetes.io/not-ready", "", "NoSchedule"), Taint("node.kubernetes.io/not-ready", "", "NoExecute"))
+_REFUSALS: Mapping[int, tuple[str, str]] = {
+    401: ("Unauthorized", "Unauthorized"),
+    403: ("Forbidden", "forbidden"),
+    404: ("NotFound", "the server could not find the requested resource"),
+    409: ("Conflict", "the server reported a conflict"),
+    429: ("TooManyRequests", "the server has received too many requests and has asked us to try again later"),
+    500: ("InternalError", "Internal error occurred"),
+    503: ("ServiceUnavailable", "the server is currently unable to handle the request"),
+    504: ("Timeout", "the server was unable to return a response in the time allotted"),
+}
 _NAMESPACES = ("default", "kube-node-lease", "kube-public", "kube-system")
 
 
@@ -285,6 +298,8 @@ class EmbeddedCluster(EmbeddedServer):
     ) -> FaultRule:
         """A rule for what goes wrong; say what with a method of the rule. The first rule that meets a request counts.
 
+        An answer of 400 and above without a body gets the ``Status`` that an API server would send.
+
         >>> with EmbeddedCluster() as cluster:
         ...     _ = cluster.on("PATCH", resource="deployments").answer(429, retry_after=1).times(2).optional()
 
@@ -298,7 +313,7 @@ class EmbeddedCluster(EmbeddedServer):
             query: Parameters that the request must have, such as ``dryRun``; ``*`` is any value.
             user: Who is signed in; empty is nobody; None is any.
         """
-        where = {"verb": verb, "kind": resource, "namespace": namespace, "name": name, "user": user}
+        where = {"verb": verb, "resource": resource, "namespace": namespace, "name": name, "user": user}
         return self._rule(method, where, query)
 
     def deny(self, verb: str, resource: str, *, namespace: str | None = None, name: str | None = None) -> None:
@@ -322,7 +337,20 @@ class EmbeddedCluster(EmbeddedServer):
         wanted = asked(request)
         kind = wanted.resource_text or request.path.strip("/").partition("/")[0]
         user = self._access.who(request)
-        return {"kind": kind, "verb": wanted.verb, "namespace": wanted.namespace, "name": wanted.name, "user": user}
+        return {"kind": kind, "resource": kind, "verb": wanted.verb, "namespace": wanted.namespace, "name": wanted.name, "user": user}
+
+    def _refused(self, response: Response) -> Response:
+        if response.status < 400 or response.body:
+            return response
+        delay = response.headers.get("Retry-After", "")
+        error = ApiError(
+            response.status,
+            *_REFUSALS.get(response.status, ("", "the server refused")),
+            retry_after=int(delay) if delay.isdecimal() else None,
+        )
+        return attrs.evolve(
+            response, headers={"Content-Type": "application/json", **response.headers}, body=json.dumps(error.body()).encode()
+        )
 
     def _served(self, request: Request, about: Mapping[str, str]) -> Response:  # noqa: ARG002 - the API reads the path itself
         return self._api.handle(request)

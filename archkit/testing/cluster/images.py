@@ -56,7 +56,7 @@ class KnownImagePlatforms:
             platforms = self.registry.platforms(reference)
         except RegistryError:
             return f"failed to resolve reference {image}: not found"
-        return None if platforms is None else ImageFacts(platforms, isinstance(manifest.document, Index))
+        return None if platforms is None else ImageFacts(platforms, isinstance(manifest.document(), Index))
 
 
 if TYPE_CHECKING:
