@@ -401,14 +401,16 @@ class ControlPlane:
 
 
 def _settled(node: Mapping[str, Any]) -> bool:
-    """Whether the controllers have said with taints what the node's kubelet and its cordon say."""
+    """Whether the controllers have said with taints what the node's kubelet and its cordon say, and labelled it."""
     conditions = {item["type"]: item["status"] for item in node["status"].get("conditions", [])}
     there = {item["key"] for item in node["spec"].get("taints", [])}
     if "Ready" not in conditions:
         return False
     wanted = {"node.kubernetes.io/not-ready": conditions["Ready"] == "False"}
     wanted["node.kubernetes.io/unschedulable"] = bool(node["spec"].get("unschedulable"))
-    return all((key in there) == value for key, value in wanted.items())
+    labels = node["metadata"]["labels"]
+    labelled = all(labels.get(f"beta.{key}") == labels.get(key) for key in ("kubernetes.io/os", "kubernetes.io/arch"))
+    return labelled and all((key in there) == value for key, value in wanted.items())
 
 
 @contextmanager

@@ -208,7 +208,7 @@ def _expression(rng: random.Random) -> dict[str, Any]:
     key = rng.choice([OS, OS, ARCH, ARCH, ARCH, BETA[ARCH], BETA[OS], "disk", "cores"])
     operator = rng.choice(["In", "In", "In", "NotIn", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"])
     if operator in {"Gt", "Lt"}:
-        return {"key": rng.choice(["cores", "cores", ARCH]), "operator": operator, "values": [rng.choice(["2", "385", "386", "-1", "+7"])]}
+        return {"key": rng.choice(["cores", "cores", ARCH]), "operator": operator, "values": [rng.choice(["2", "385", "386", "7", "007"])]}
     if operator in {"Exists", "DoesNotExist"}:
         return {"key": rng.choice([key, "disk"]), "operator": operator}
     values = {
