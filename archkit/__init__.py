@@ -101,6 +101,7 @@ if TYPE_CHECKING:
     from archkit.model.secret import Secret as Secret
     from archkit.pipeline import Pipeline as Pipeline
     from archkit.pipeline import PipelinePlan as PipelinePlan
+    from archkit.pipeline import PipelineRun as PipelineRun
     from archkit.planning.kinds import KindRule as KindRule
     from archkit.planning.kinds import PodPlace as PodPlace
     from archkit.planning.placement import PodPlacement as PodPlacement
@@ -201,6 +202,7 @@ else:
         "OciLayout": "archkit.adapters.oci_layout",
         "Pipeline": "archkit.pipeline",
         "PipelinePlan": "archkit.pipeline",
+        "PipelineRun": "archkit.pipeline",
         "PlannedBuild": "archkit.model.build",
         "Platform": "archkit.model.platform",
         "PlatformLookup": "archkit.ports.registry",

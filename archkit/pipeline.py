@@ -1,4 +1,4 @@
-"""Pipeline: from source folders and a cluster to images and pinned manifests, in one object."""
+"""Pipeline: from source folders and a cluster to images, pinned manifests and running pods, in one object."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import attrs
 
 from archkit.building import BuildSession, refuse_without_place
-from archkit.errors import BuildError
+from archkit.errors import BuildError, ClusterError, FindingsError
 from archkit.model.build import BuildPlan, BuildResult, RegistrySink, Sink
 from archkit.model.cluster import Cluster
 from archkit.model.finding import Finding, worst_first
+from archkit.model.frozen import FrozenMap, one_or_more
 from archkit.model.platform_set import PlatformSet
 from archkit.planning.targets import Mode, Targets, narrow_targets, resolve_targets
 from archkit.ports.builder import Artifact
@@ -22,11 +23,13 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Iterable, Mapping, Sequence
 
+    from archkit.applying import Applied, Rollout  # noqa: TC004 - YAML is loaded when manifests are read
     from archkit.events import Listener
     from archkit.model.platform import Platform
+    from archkit.ports.cluster import ClusterApi
     from archkit.ports.engine import Engine
     from archkit.ports.runner import Runner
-    from archkit.rendering import Rendering
+    from archkit.rendering import Rendering  # noqa: TC004 - likewise
 
 _MANIFEST_SUFFIXES = frozenset({".yaml", ".yml", ".json"})
 
@@ -41,6 +44,8 @@ class PipelinePlan:
     build: BuildPlan | None
     """None: the pipeline has no tag, so nothing can be built yet."""
     cluster: Cluster | None = None
+    target: str = ""
+    """Context and server of the cluster that it will touch; empty: none."""
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -55,6 +60,8 @@ class PipelinePlan:
     def explain(self) -> str:
         """The plan for a person: the cluster, the platforms of each artifact with the reasons, the builds, the findings."""
         lines = [f"mode: {self.mode.value}"]
+        if self.target:
+            lines.append(f"applies to: cluster {self.target}")
         if self.cluster is not None:
             lines += ["", attrs.evolve(self.cluster, findings=()).explain()]
         lines.append("")
@@ -70,13 +77,37 @@ class PipelinePlan:
         return "\n".join(lines)
 
 
+@attrs.frozen
+class PipelineRun:
+    """What a run did."""
+
+    plan: PipelinePlan
+    build: BuildResult
+    renderings: FrozenMap[Path, Rendering] = attrs.field(hash=False)
+    """By manifest file, in their order."""
+    applied: Applied
+    rollout: Rollout
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Everything found on the way, errors first, each once."""
+        found = [*self.plan.findings, *self.build.findings, *_found_in(self.renderings.values())]
+        return tuple(worst_first(dict.fromkeys(found)))
+
+    def explain(self) -> str:
+        """The same for a person: the images, the objects with their diffs, the workloads, the findings."""
+        images = [f"{image.name}: {image.reference}" for image in self.build.images]
+        return "\n".join([*images, self.applied.explain(), self.rollout.explain(), *map(str, self.findings)])
+
+
 class Pipeline:
-    """Plans, builds and renders some artifacts and the manifests that use them.
+    """Plans, builds, renders, applies and waits for some artifacts and the manifests that use them.
 
     Args:
         artifacts: One or several.
         manifests: Files to render; of a folder its ``.yaml``, ``.yml`` and ``.json`` files.
-        cluster: Where it will run, as a ``ClusterInspector`` read it; None: not known.
+        connection: The cluster to apply to; its nodes are read where ``cluster`` is None. See :class:`~archkit.ClusterConnection`.
+        cluster: Where it will run, as a ``ClusterInspector`` read it; None: what ``connection`` tells, without one not known.
         sink: Where images go; None: a registry, below ``default_repo``.
         default_repo: ``HOST[:PORT]/path`` for names without a registry.
         tag: The tag of every image; needed to build.
@@ -93,6 +124,7 @@ class Pipeline:
         artifacts: Artifact | Iterable[Artifact],
         *,
         manifests: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] = (),
+        connection: ClusterApi | None = None,
         cluster: Cluster | None = None,
         sink: Sink | None = None,
         default_repo: str | None = None,
@@ -106,6 +138,7 @@ class Pipeline:
     ) -> None:
         self.artifacts: tuple[Artifact, ...] = (artifacts,) if isinstance(artifacts, Artifact) else tuple(artifacts)
         self.manifests: tuple[Path, ...] = _paths(manifests)
+        self.connection = connection
         self.cluster = cluster
         self.sink: Sink = _sink(sink, default_repo)
         self.tag = tag
@@ -115,6 +148,7 @@ class Pipeline:
         self._runner, self._engine = runner, engine
         self._mode: Mode | None = None
         self._result: BuildResult | None = None
+        self._inspected: Cluster | None = None
 
     def plan(self, mode: Mode = Mode.RUN) -> PipelinePlan:
         """What would be built and why; everything that can be refused is refused here.
@@ -123,6 +157,7 @@ class Pipeline:
 
         Raises:
             TargetsError, BuildError, ReferenceSyntaxError, RegistryError: As :func:`archkit.build`.
+            ClusterError: The nodes of ``connection`` cannot be read.
         """
         with self._session(mode) as session:
             planned = self._plan(session, mode)
@@ -139,14 +174,15 @@ class Pipeline:
             BuildError: There is no tag, or as :func:`archkit.build`.
             TargetsError, RegistryError, CancelledError: As :func:`archkit.build`.
         """
-        chosen = mode or self._mode or Mode.BUILD
-        with self._session(chosen) as session:
-            planned = self._plan(session, chosen)
+        return self._built_by(mode or self._mode or Mode.BUILD)[1]
+
+    def _built_by(self, mode: Mode) -> tuple[PipelinePlan, BuildResult]:
+        with self._session(mode) as session:
+            planned = self._plan(session, mode)
             if planned.build is None:
-                names = ", ".join(artifact.image for artifact in self.artifacts)
-                raise BuildError(names, "no tag is given", "", "give the pipeline a `tag`")
-            self._result = session.run(planned.build, self.artifacts)
-        return self._result
+                raise BuildError(self._names, "no tag is given", "", "give the pipeline a `tag`")
+            self._result = result = session.run(planned.build, self.artifacts)
+        return planned, result
 
     def render(self, result: BuildResult | str | os.PathLike[str] | None = None) -> dict[Path, Rendering]:
         """The manifests with the built images pinned and affinity added; nothing is written.
@@ -164,8 +200,66 @@ class Pipeline:
         from archkit.rendering import AffinityRenderer  # YAML: only when manifests are rendered
 
         builds = self._built() if result is None else result if isinstance(result, BuildResult) else _read_result(Path(result))
-        options: dict[str, object] = {"builds": builds, "cluster": self.cluster, **self.renderer}
+        options: dict[str, object] = {"builds": builds, "cluster": self._known_cluster(), **self.renderer}
         return AffinityRenderer(**options).render_files(self._manifest_files())  # type: ignore[arg-type]  # the caller's own keywords
+
+    def run(
+        self, allow: Iterable[str] = (), *, timeout: float = 600.0, force: bool = False, replace_immutable: bool = False
+    ) -> PipelineRun:
+        """Inspect, resolve, build, stitch, render, apply, and wait until what was applied is there.
+
+        The manifests are read before anything is built, and nothing is applied where a rendering has an error finding.
+
+        Args:
+            allow: Codes of error findings that do not stop it, such as ``no-node-for-pod``.
+            timeout: Seconds that the workloads may take to get ready.
+            force: As for :meth:`archkit.Applier.apply`.
+            replace_immutable: As for :meth:`archkit.Applier.apply`.
+
+        Raises:
+            ClusterError: There is no ``connection``, or its nodes cannot be read.
+            ManifestSyntaxError, ManifestTooLarge: A manifest cannot be read; nothing was built.
+            BuildError, PlatformNotDelivered, TargetsError, RegistryError: As :meth:`build`; nothing was applied.
+            FindingsError: The renderings have error findings; nothing was applied.
+            ApplyError: As :meth:`archkit.Applier.apply`.
+            RolloutError, RolloutTimeoutError: As :meth:`archkit.Applier.wait`; what was applied stays.
+            CancelledError: ``cancel`` was set.
+        """
+        from archkit.adapters.files import read_text
+        from archkit.adapters.yaml import ManifestLimits
+        from archkit.applying import Applier, read_documents
+
+        if self.connection is None:
+            remedy = "give the pipeline a `connection`, such as ClusterConnection.from_kubeconfig()"
+            raise ClusterError("(none)", "there is no cluster to run on", remedy)
+        files = self._manifest_files()
+        if not read_documents({str(file): read_text(file, ManifestLimits().characters) for file in files}):
+            raise BuildError(self._names, "there is nothing to apply", "", "give the pipeline `manifests`")
+        self._inspected = None
+        planned, result = self._built_by(Mode.RUN)
+        renderings = self.render(result)
+        allowed = set(one_or_more(allow))
+        errors = [finding for finding in _found_in(renderings.values()) if finding.severity == "error" and finding.code not in allowed]
+        if errors:
+            raise FindingsError(errors)
+        applier = Applier(self.connection, cancel=self._cancel, on_event=self._on_event)
+        texts = {str(file): rendering.text for file, rendering in renderings.items()}
+        applied = applier.apply(texts, force=force, replace_immutable=replace_immutable)
+        return PipelineRun(planned, result, FrozenMap(renderings), applied, applier.wait(applied, timeout))
+
+    @property
+    def _names(self) -> str:
+        return ", ".join(artifact.image for artifact in self.artifacts)
+
+    def _known_cluster(self) -> Cluster | None:
+        """The cluster that was given, else what the connection tells, which is asked once."""
+        if self.cluster is not None or self.connection is None:
+            return self.cluster
+        if self._inspected is None:
+            from archkit.inspection import ClusterInspector
+
+            self._inspected = ClusterInspector(self.connection).inspect()
+        return self._inspected
 
     def _built(self) -> BuildResult:
         if self._result is None:
@@ -181,13 +275,14 @@ class Pipeline:
         targets = self._targets(supported, mode, holds_index=session.holds_index)
         build = None if self.tag is None else session.plan(self.artifacts, targets, tag=self.tag)
         names = tuple((artifact.image, one) for artifact, one in zip(self.artifacts, targets, strict=True))
-        return PipelinePlan(mode, names, build, self.cluster)
+        return PipelinePlan(mode, names, build, self._known_cluster(), "" if self.connection is None else self.connection.name)
 
     def _targets(self, supported: Sequence[PlatformSet | None], mode: Mode, *, holds_index: bool) -> list[Targets]:
         """The targets of each artifact; in a mode of one platform the same one for all, where they have any in common."""
+        cluster = self._known_cluster()
 
         def resolve(able: PlatformSet | None) -> Targets:
-            return resolve_targets(requested=self.requested, supported=able, cluster=self.cluster, mode=mode, can_hold_index=holds_index)
+            return resolve_targets(requested=self.requested, supported=able, cluster=cluster, mode=mode, can_hold_index=holds_index)
 
         if mode.one_platform:
             common = PlatformSet.ALL
@@ -206,6 +301,10 @@ class Pipeline:
             else:
                 files.append(path)
         return files
+
+
+def _found_in(renderings: Iterable[Rendering]) -> list[Finding]:
+    return [finding for rendering in renderings for finding in rendering.findings]
 
 
 def _paths(manifests: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> tuple[Path, ...]:

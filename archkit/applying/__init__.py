@@ -8,3 +8,4 @@ from archkit.applying.results import Applied as Applied
 from archkit.applying.results import AppliedObject as AppliedObject
 from archkit.applying.results import Rollout as Rollout
 from archkit.applying.service import Applier as Applier
+from archkit.applying.service import read_documents as read_documents

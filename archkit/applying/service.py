@@ -21,7 +21,7 @@ from archkit.events import Event, Listener, Stage, ignore
 from archkit.planning.documents import DefinedKind, Document, check_unique, defined_kinds, documents_of, in_order, waits_for
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable
+    from collections.abc import Generator, Iterable, Mapping
 
     from archkit.planning.refusals import Refusal
     from archkit.ports.cluster import ClusterApi
@@ -67,7 +67,13 @@ class Applier:
         self._listener = on_event or ignore
 
     def apply(
-        self, text: str, *, dry_run: bool = False, force: bool = False, replace_immutable: bool = False, name: str = "<text>"
+        self,
+        text: str | Mapping[str, str],
+        *,
+        dry_run: bool = False,
+        force: bool = False,
+        replace_immutable: bool = False,
+        name: str = "<text>",
     ) -> Applied:
         """Apply every document of a manifest.
 
@@ -76,12 +82,12 @@ class Applier:
         checked at first; it is checked as soon as that is there, before anything else is applied.
 
         Args:
-            text: YAML or JSON, of any number of documents.
+            text: YAML or JSON, of any number of documents; or several such texts by their names, such as files.
             dry_run: Change nothing; the result is what would be done.
             force: Take over fields that somebody else manages.
             replace_immutable: Whether a Pod or a Job that is there and cannot become what its document says is deleted
                 and made anew, unless a controller made it.
-            name: What messages call the text.
+            name: What messages call a single text.
 
         Raises:
             ManifestSyntaxError, ManifestTooLarge: The text cannot be read; nothing was applied.
@@ -92,11 +98,11 @@ class Applier:
             ClusterError: The cluster could not be asked; nothing was applied.
             CancelledError: ``cancel`` was set.
         """
-        documents = documents_of(((one.line, one.data) for one in load_documents(text, name)), name)
+        documents = read_documents({name: text} if isinstance(text, str) else text)
         patches = Patches(self._api, self.field_manager, force=force, replace_immutable=replace_immutable)
         with self._step("check", f"{len(documents)} objects, cluster {self._api.name}"):
             placed, later = self._placed(documents)
-            check_unique([document for document, _ in placed], name)
+            check_unique(document for document, _ in placed)
             checked = self._check(patches, placed, later)
             unchecked = self._settle(checked, documents, later)
         if dry_run:
@@ -360,6 +366,22 @@ class _Work:
         applied = self._applied
         rest = [name for name in self._names if name not in applied]
         return f"applied: {', '.join(applied) or 'nothing'}; not applied: {', '.join(rest) or 'nothing'}"
+
+
+def read_documents(texts: Mapping[str, str]) -> list[Document]:
+    """The objects of manifests, in the order written.
+
+    Args:
+        texts: By what messages call them.
+
+    Raises:
+        ManifestSyntaxError, ManifestTooLarge: One cannot be applied as it is written.
+    """
+    return [
+        document
+        for name, text in texts.items()
+        for document in documents_of(((one.line, one.data) for one in load_documents(text, name)), name)
+    ]
 
 
 def _coming(document: Document, defined: DefinedKind) -> Resource:

@@ -190,20 +190,14 @@ class Waiting:
         return self._cluster[1]
 
     def _read_nodes(self, until: float) -> Cluster | None:
-        from archkit.adapters.nodes import decode_nodes  # msgspec: only when something is wrong
+        from archkit.adapters.kube.nodes import KubeNodeSource  # msgspec: only when something is wrong
 
-        nodes, query = [], {"limit": "500"}
-        while True:
-            answer = self.api.connection.request("GET", "/api/v1/nodes", query=query, timeout=_left(until))
-            if answer.status != 200:
-                if answer.status == 403:
-                    self._missing[rule("", "nodes", "list")] = None
-                return None
-            nodes += decode_nodes(answer.body, "the cluster")
-            more = _metadata(self.api.decoded("/api/v1/nodes", answer)).get("continue")
-            if not more:
-                return Cluster(nodes, source=self.api.name)
-            query = {"limit": "500", "continue": str(more)}
+        try:
+            nodes, _ = KubeNodeSource(self.api.connection, _left(until)).nodes()
+        except ClusterForbiddenError:
+            self._missing[rule("", "nodes", "list")] = None
+            return None
+        return Cluster(nodes, source=self.api.name)
 
     # ---- between two rounds --------------------------------------------------------------------------------------
 

@@ -143,7 +143,7 @@ def _rank(document: Document) -> int:
     return _RANKS.get(document.kind, len(_ORDER)) if built_in else len(_ORDER)
 
 
-def check_unique(documents: Iterable[Document], name: str) -> None:
+def check_unique(documents: Iterable[Document]) -> None:
     """Refuse two documents of one object: the second would take back what the first one says.
 
     Raises:
@@ -153,8 +153,8 @@ def check_unique(documents: Iterable[Document], name: str) -> None:
     for document in documents:
         key = (document.group, document.kind, document.namespace, document.name)
         if key in seen:
-            reason = f"{document.label} stands twice, at {seen[key].where} and {document.where}"
-            raise ManifestSyntaxError(name, reason)
+            name, _, line = document.where.rpartition(":")
+            raise ManifestSyntaxError(name, f"{document.label} stands twice; the other one is at {seen[key].where}", int(line))
         seen[key] = document
 
 

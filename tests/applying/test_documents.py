@@ -151,14 +151,14 @@ def test_documents_of_one_rank_keep_their_order(kinds: list[str]) -> None:
 
 def test_one_object_stands_once() -> None:
     one, other = document("Pod", namespace="shop"), document("Pod", namespace="test")
-    check_unique([one, other, document("Service", namespace="shop")], "app.yaml")
-    with pytest.raises(ManifestSyntaxError, match=r"Pod/shop/x stands twice, at app\.yaml:1 and app\.yaml:1"):
-        check_unique([one, other, one], "app.yaml")
+    check_unique([one, other, document("Service", namespace="shop")])
+    with pytest.raises(ManifestSyntaxError, match=r"app\.yaml:1: Pod/shop/x stands twice; the other one is at app\.yaml:1"):
+        check_unique([one, other, one])
 
 
 def test_another_version_of_the_same_kind_is_the_same_object() -> None:
     with pytest.raises(ManifestSyntaxError, match="stands twice"):
-        check_unique([document("CronJob", api_version=f"batch/{version}") for version in ("v1", "v1beta1")], "app.yaml")
+        check_unique([document("CronJob", api_version=f"batch/{version}") for version in ("v1", "v1beta1")])
 
 
 # ---- what is in the same stream ----------------------------------------------------------------------------------
