@@ -94,6 +94,8 @@ def unreachable(name: str, server: str, reason: str) -> ClusterUnreachableError:
     """
     if "secure" in reason:
         remedy = "check certificate-authority in the kubeconfig: a cluster that was made anew has another one"
+    elif reason.startswith("no answer within"):
+        remedy = "give it more time with `timeout`, or see whether the server is overloaded or behind a VPN"
     elif "proxy" in reason:
         remedy = "check proxy-url in the kubeconfig, HTTPS_PROXY and NO_PROXY"
     elif any(host in server for host in ("//127.", "//localhost", "//[::1]")):

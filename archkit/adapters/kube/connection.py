@@ -150,7 +150,8 @@ class ClusterConnection:
         try:
             return _unpacked(self._signed(once, _status))
         except TransportError as error:
-            raise unreachable(self.name, self.server, str(error)) from error
+            late = time.monotonic() >= end - _LATE
+            raise unreachable(self.name, self.server, f"no answer within {timeout:g} s" if late else str(error)) from error
 
     def lines(self, path: str, *, query: Mapping[str, str] | None = None, timeout: float = 30.0) -> Iterator[bytes]:
         """See :meth:`archkit.ports.cluster.ClusterApi.lines`.

@@ -150,7 +150,7 @@ def _read(file: Path) -> Mapping[str, Any]:
         documents = load_texts(file.read_text(encoding="utf-8-sig"))
     except ValueError as error:  # what the parser says may quote the file, tokens included
         mark = getattr(error.__cause__, "problem_mark", None)
-        line = "" if mark is None else f" from line {mark.line + 1} on"
+        line = "" if mark is None else f" near line {mark.line + 1}"
         raise KubeconfigError(str(file), f"it is not YAML{line}", "correct it; `kubectl config view` reads it too") from None
     except OSError as error:
         raise KubeconfigError(str(file), f"it cannot be read: {error.strerror}", "check who may read it") from error
