@@ -18,6 +18,10 @@ MAVEN_FILES = ("pom.xml", ".mvn", "mvnw")
 WRAPPERS: Mapping[Tool, str] = {"maven": "mvnw", "gradle": "gradlew"}
 PROGRAMS: Mapping[Tool, str] = {"maven": "mvn", "gradle": "gradle"}
 PLUGIN = "com.google.cloud.tools:jib-maven-plugin"
+PLUGIN_VERSION = "3.5.2"
+"""The jib that is used for a POM without it. Before 3.5.2 it reads no index whose entries have an ``artifactType``."""
+IN_POM = b"<artifactId>jib-maven-plugin</artifactId>"
+"""What a POM with jib has in it."""
 OLDEST = "2.3.0"
 """The first version of jib's plugins that builds several platforms."""
 

@@ -16,6 +16,8 @@ from archkit.model.frozen import NO_TEXTS, FrozenMap, frozen_texts, one_or_more
 from archkit.model.platform import Platform
 from archkit.model.reference import Digest, ImageReference
 from archkit.planning.jib import (
+    IN_POM,
+    PLUGIN_VERSION,
     PROGRAMS,
     WRAPPERS,
     Tool,
@@ -40,8 +42,6 @@ if TYPE_CHECKING:
     from archkit.ports.builder import Artifact, BuildContext, Builder
 
 SCRATCH = "scratch"
-PLUGIN_VERSION = "3.5.2"
-"""The jib that is used for a POM without it. Before 3.5.2 it reads no index whose entries have an ``artifactType``."""
 _REPORT_LIMIT = 1024 * 1024
 _LOOPBACK = ("localhost", "127.", "[::1]")
 _OTHER_SOURCES = ("docker://", "tar://")
@@ -210,7 +210,7 @@ def _names_jib(pom: Path) -> bool:
     """Whether a POM has jib's plugin; one that a parent names is asked for by ``plugin=`` or found by Maven's prefix."""
     try:
         with pom.open("rb") as file:
-            return b"<artifactId>jib-maven-plugin</artifactId>" in file.read(_REPORT_LIMIT)
+            return IN_POM in file.read(_REPORT_LIMIT)
     except OSError:
         return False
 
