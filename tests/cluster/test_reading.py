@@ -1,0 +1,454 @@
+"""A live cluster's nodes, and what may bring more, as its API tells of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from api_double import ApiDouble, answer, status
+
+from archkit import (
+    Cluster,
+    ClusterConnection,
+    ClusterError,
+    ClusterForbiddenError,
+    ClusterInspector,
+    ClusterSignInError,
+    ClusterUnreachableError,
+    KubeconfigError,
+    NodeSource,
+    Pool,
+    Taint,
+    resolve_targets,
+)
+from archkit.adapters.kube.nodes import KubeNodeSource
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from archkit.testing import Request, Response
+
+Answers = Mapping[str, "list[Any] | Response"]
+Start = Callable[..., tuple[ApiDouble, ClusterConnection]]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """A cluster whose API has these lists; a list's items come as asked for, in pages."""
+    with ExitStack() as stack:
+
+        def started(lists: Answers) -> tuple[ApiDouble, ClusterConnection]:
+            def serve(request: Request) -> Response:
+                found = lists.get(request.path)
+                if request.path == "/apis" and found is None:
+                    return answer({"kind": "APIGroupList", "groups": groups_of(lists)})
+                if found is None:
+                    return status(404, "the server could not find the requested resource")
+                return page(request, found) if isinstance(found, list) else found
+
+            server = stack.enter_context(ApiDouble(serve))
+            return server, stack.enter_context(ClusterConnection.from_kubeconfig(server.kubeconfig(tmp_path)))
+
+        yield started
+
+
+def page(request: Request, items: list[Any]) -> Response:
+    first, limit = int(request.query.get("continue", "0")), int(request.query["limit"])
+    last = first + limit
+    after = {"continue": str(last)} if last < len(items) else {}
+    return answer({"kind": "List", "metadata": {"resourceVersion": "7", **after}, "items": items[first:last]})
+
+
+def groups_of(lists: Answers) -> list[dict[str, Any]]:
+    found: dict[str, list[dict[str, str]]] = {"apps": [{"groupVersion": "apps/v1", "version": "v1"}]}
+    for path in lists:
+        if path.startswith("/apis/"):
+            _, _, group, version, *_ = path.split("/")
+            if {"groupVersion": f"{group}/{version}", "version": version} not in found.setdefault(group, []):
+                found[group].append({"groupVersion": f"{group}/{version}", "version": version})
+    return [{"name": name, "versions": versions} for name, versions in found.items()]
+
+
+def node(name: str, arch: str = "amd64", **parts: Any) -> dict[str, Any]:
+    metadata = {"name": name, "labels": {"kubernetes.io/os": "linux", "kubernetes.io/arch": arch}}
+    return {"metadata": {**metadata, **parts.pop("metadata", {})}, **parts}
+
+
+def inspected(connection: ClusterConnection) -> Cluster:
+    return ClusterInspector(connection).inspect()
+
+
+NODES = "/api/v1/nodes"
+KARPENTER = "/apis/karpenter.sh/v1"
+POOLS, CLAIMS = f"{KARPENTER}/nodepools", f"{KARPENTER}/nodeclaims"
+
+
+# ---- nodes -----------------------------------------------------------------------------------------------------------
+
+
+def test_nodes_are_read_in_pages_and_keep_their_order(start: Start) -> None:
+    server, connection = start({NODES: [node(f"n{number:04}", "arm64" if number % 2 else "amd64") for number in range(1201)]})
+
+    cluster = inspected(connection)
+
+    assert [item.name for item in cluster.nodes] == [f"n{number:04}" for number in range(1201)]
+    assert (str(cluster.platforms), cluster.mixed, cluster.open_ended) == ("linux/amd64,linux/arm64", True, False)
+    assert [request.target for request in server.seen] == [
+        "/api/v1/nodes?limit=500",
+        "/api/v1/nodes?limit=500&continue=500",
+        "/api/v1/nodes?limit=500&continue=1000",
+        "/apis",
+    ]
+    assert cluster.source == connection.name
+
+
+def test_what_typed_clients_refuse_is_read(start: Start) -> None:
+    strange = {
+        "metadata": {"name": "strange", "labels": {"kubernetes.io/os": "linux", "kubernetes.io/arch": "arm64"}, "managedFields": 3},
+        "spec": {"taints": [{"key": "gpu", "timeAdded": "not a time"}], "providerID": {"not": "a text"}},
+        "status": {
+            "nodeInfo": {"architecture": "arm64", "swap": None},
+            "images": [{"names": None}],
+            "conditions": [{"type": "Odd", "status": "Maybe", "lastHeartbeatTime": 0}, {"type": "Ready", "status": "True"}],
+            "features": {"new": True},
+        },
+    }
+    _, connection = start({NODES: [strange, {"metadata": {"name": "bare"}}]})
+
+    cluster = inspected(connection)
+
+    assert (str(cluster.nodes[0].platform), cluster.nodes[0].taints, cluster.nodes[0].ready) == ("linux/arm64", (Taint("gpu"),), True)
+    assert [(finding.code, finding.where) for finding in cluster.findings] == [("nodes-unreadable", "Node/bare")]
+
+
+def test_a_kubelet_that_contradicts_the_labels_is_told_of(start: Start) -> None:
+    liar = node("liar", "arm64", status={"nodeInfo": {"operatingSystem": "linux", "architecture": "amd64"}})
+    _, connection = start({NODES: [liar]})
+
+    (finding,) = inspected(connection).findings
+
+    assert (finding.code, finding.where) == ("node-label-mismatch", "Node/liar")
+
+
+def test_a_list_whose_token_expired_is_begun_again(start: Start) -> None:
+    server, connection = start({NODES: [node(f"n{number}") for number in range(700)]})
+    gone = [status(410, "The provided continue parameter is too old")]
+    serve = server.serve
+    server.serve = lambda request: gone.pop() if "continue" in request.query and gone else serve(request)
+
+    assert len(inspected(connection).nodes) == 700
+    assert [request.query.get("continue", "") for request in server.seen if request.path == NODES] == ["", "500", "", "500"]
+
+
+def test_a_list_whose_token_expires_every_time_is_an_error(start: Start) -> None:
+    server, connection = start({NODES: [node(f"n{number}") for number in range(700)]})
+    serve = server.serve
+    server.serve = lambda request: status(410, "too old") if "continue" in request.query else serve(request)
+
+    with pytest.raises(ClusterError, match="forgot twice"):
+        inspected(connection)
+
+
+def test_a_server_that_goes_in_the_middle_of_a_list_is_an_error_that_names_it(start: Start) -> None:
+    server, connection = start({NODES: [node(f"n{number}") for number in range(700)]})
+    serve = server.serve
+
+    def once(request: Request) -> Response:
+        if "continue" in request.query:
+            return answer({}, 503)
+        return serve(request)
+
+    server.serve = once
+    with pytest.raises(ClusterError, match="HTTP 503"):
+        inspected(connection)
+
+
+@pytest.mark.parametrize(
+    ("got", "error", "said"),
+    [
+        (status(403, 'nodes is forbidden: User "jane" cannot list resource "nodes"'), ClusterForbiddenError, "verbs: \\[list\\]"),
+        (status(401, "Unauthorized"), ClusterSignInError, "sign in again"),
+        (status(404, "not found"), ClusterError, "HTTP 404"),
+        (answer("<html>login</html>"), ClusterError, "no list"),
+        (answer({"items": [{"metadata": {"name": 3}}]}), ClusterError, "no list"),
+    ],
+    ids=["forbidden", "expired", "no API", "a page", "another shape"],
+)
+def test_what_is_no_node_list_is_an_error_that_says_what_else_could_be_done(
+    got: Response, error: type[ClusterError], said: str, start: Start
+) -> None:
+    _, connection = start({NODES: got})
+
+    with pytest.raises(error, match=said) as caught:
+        inspected(connection)
+    assert "ClusterInspector.from_nodes" in str(caught.value)
+    assert "Pool" in str(caught.value)
+
+
+def test_an_error_of_the_kubeconfig_says_what_else_could_be_done(tmp_path: Path) -> None:
+    with pytest.raises(KubeconfigError, match=r"ClusterInspector\.from_nodes"):
+        ClusterInspector.from_kubeconfig(tmp_path / "missing")
+
+
+def test_a_kubeconfig_is_enough(start: Start, tmp_path: Path) -> None:
+    server, _ = start({NODES: [node("a", "arm64")]})
+    path = server.kubeconfig(tmp_path)
+
+    inspector = ClusterInspector.from_kubeconfig(path, context="here", declared=[Pool("spot", "linux/amd64")], timeout=5)
+
+    assert str(inspector.inspect().platforms) == "linux/amd64,linux/arm64"
+
+
+def test_a_cluster_without_nodes_is_told_of_unless_a_provisioner_will_make_some(start: Start) -> None:
+    _, connection = start({NODES: []})
+    assert [finding.code for finding in inspected(connection).findings] == ["no-nodes"]
+    _, connection = start({NODES: [], POOLS: [pool("x")], CLAIMS: []})
+    assert inspected(connection).findings == ()
+
+
+def test_a_source_over_a_connection_is_a_node_source(start: Start) -> None:
+    _, connection = start({NODES: [node("a")]})
+    source = KubeNodeSource(connection, timeout=5)
+
+    assert isinstance(source, NodeSource)
+    assert not isinstance(connection, NodeSource)
+    assert ClusterInspector(source).inspect() == inspected(connection)
+
+
+def test_the_time_for_an_answer_is_the_inspectors(start: Start) -> None:
+    server, connection = start({NODES: [node("a")]})
+    server.stop()
+    with pytest.raises(ClusterUnreachableError):
+        ClusterInspector(connection, timeout=0.5).inspect()
+    with pytest.raises(ValueError, match="timeout"):
+        ClusterInspector(connection, timeout=0)
+
+
+# ---- Karpenter -----------------------------------------------------------------------------------------------------------
+
+
+def pool(name: str, *requirements: tuple[str, str, list[str]], labels: Mapping[str, str] = {}, **spec: Any) -> dict[str, Any]:
+    wanted = [{"key": key, "operator": operator, "values": values} for key, operator, values in requirements]
+    template = {"metadata": {"labels": dict(labels)}, "spec": {"requirements": wanted, **spec}}
+    return {"metadata": {"name": name}, "spec": {"template": template, "limits": {"cpu": "10"}}}
+
+
+ARM = ("kubernetes.io/arch", "In", ["arm64"])
+BOTH = ("kubernetes.io/arch", "In", ["amd64", "arm64"])
+
+
+@pytest.mark.parametrize(
+    ("made", "platforms"),
+    [
+        pytest.param(pool("x", ARM), "linux/arm64", id="one"),
+        pytest.param(pool("x", BOTH), "linux/amd64,linux/arm64", id="two"),
+        pytest.param(pool("x", BOTH, ("kubernetes.io/arch", "NotIn", ["arm64"])), "linux/amd64", id="two, but not one of them"),
+        pytest.param(pool("x", ("beta.kubernetes.io/arch", "In", ["arm64"])), "linux/arm64", id="the old name"),
+        pytest.param(pool("x", labels={"kubernetes.io/arch": "arm64"}), "linux/arm64", id="a label"),
+        pytest.param(pool("x", BOTH, labels={"kubernetes.io/arch": "arm64"}), "linux/arm64", id="a label among two"),
+        pytest.param(pool("x", ARM, ("kubernetes.io/os", "In", ["linux", "windows"])), "linux/arm64,windows/arm64", id="two systems"),
+        pytest.param(pool("x"), None, id="nothing said"),
+        pytest.param(pool("x", ("kubernetes.io/arch", "Exists", [])), None, id="any"),
+        pytest.param(pool("x", ("kubernetes.io/arch", "NotIn", ["arm64"])), None, id="any but one"),
+        pytest.param(pool("x", ("node.kubernetes.io/instance-type", "In", ["m7g.large"])), None, id="by the machine alone"),
+        pytest.param({"metadata": {"name": "x"}}, None, id="bare"),
+    ],
+)
+def test_what_a_node_pool_may_bring(made: dict[str, Any], platforms: str | None, start: Start) -> None:
+    _, connection = start({NODES: [node("a")], POOLS: [made], CLAIMS: []})
+
+    cluster = inspected(connection)
+
+    (found,) = cluster.pools
+    assert (found.name, found.origin) == ("x", "NodePool")
+    assert (None if found.platforms is None else str(found.platforms)) == platforms
+    assert cluster.open_ended is (platforms is None)
+    assert cluster.mixed is (platforms != "linux/amd64")
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        pytest.param(pool("x", ARM, ("kubernetes.io/arch", "NotIn", ["arm64"])), id="contradicts itself"),
+        pytest.param({**pool("x", ARM), "metadata": {"name": "x", "deletionTimestamp": "2026-01-01T00:00:00Z"}}, id="going"),
+    ],
+)
+def test_a_node_pool_that_makes_no_nodes_does_not_count(made: dict[str, Any], start: Start) -> None:
+    _, connection = start({NODES: [node("a")], POOLS: [made], CLAIMS: []})
+
+    assert inspected(connection).pools == ()
+
+
+def test_labels_and_taints_of_a_node_pool_are_known_its_start_up_taints_keep_nobody_off(start: Start) -> None:
+    made = pool(
+        "x",
+        ARM,
+        ("karpenter.sh/capacity-type", "In", ["spot"]),
+        ("topology.kubernetes.io/zone", "In", ["a", "b"]),
+        labels={"team": "shop"},
+        taints=[{"key": "spot", "value": "yes", "effect": "NoSchedule"}],
+        startupTaints=[{"key": "cilium", "effect": "NoExecute"}],
+    )
+    _, connection = start({NODES: [node("a")], POOLS: [made], CLAIMS: []})
+
+    (found,) = inspected(connection).pools
+
+    assert found.labels == {"karpenter.sh/nodepool": "x", "team": "shop", "karpenter.sh/capacity-type": "spot"}
+    assert found.taints == (Taint("spot", "yes"),)
+
+
+def test_nodes_that_are_being_made_count_until_they_are_there(start: Start) -> None:
+    wanted = [{"key": "kubernetes.io/arch", "operator": "In", "values": ["arm64"]}]
+    coming = {"metadata": {"name": "x-1"}, "spec": {"requirements": wanted}, "status": {}}
+    there = {"metadata": {"name": "x-2"}, "spec": {"requirements": wanted}, "status": {"nodeName": "a"}}
+    going = {"metadata": {"name": "x-3", "deletionTimestamp": "2026-01-01T00:00:00Z"}, "spec": {"requirements": wanted}}
+    _, connection = start({NODES: [node("a")], POOLS: [], CLAIMS: [coming, there, going]})
+
+    cluster = inspected(connection)
+
+    assert [(found.name, found.origin) for found in cluster.pools] == [("x-1", "node being made")]
+    assert cluster.provenance("linux/arm64") == ("pool x-1 (told by node being made)",)
+    assert Cluster.from_json(cluster.to_json()) == cluster
+
+
+def test_an_older_karpenter_is_read_as_well(start: Start) -> None:
+    beta = "/apis/karpenter.sh/v1beta1"
+    _, connection = start({NODES: [node("a")], f"{beta}/nodepools": [pool("x", ARM)], f"{beta}/nodeclaims": []})
+
+    assert [found.name for found in inspected(connection).pools] == ["x"]
+
+
+@pytest.mark.parametrize(
+    "lists",
+    [
+        pytest.param({POOLS: status(403, "forbidden")}, id="one may not read them"),
+        pytest.param({"/apis/karpenter.sh/v1alpha5/provisioners": []}, id="a version that is not read"),
+        pytest.param({"/apis": status(403, "forbidden")}, id="one may not ask what there is"),
+    ],
+)
+def test_a_provisioner_that_cannot_be_read_leaves_the_answer_open(lists: Answers, start: Start) -> None:
+    made = node("a", metadata={"labels": {"kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64", "karpenter.sh/nodepool": "x"}})
+    _, connection = start({NODES: [made], **lists})
+
+    cluster = inspected(connection)
+
+    assert cluster.open_ended
+    assert cluster.mixed
+    assert cluster.findings == ()
+    assert "cluster-open-ended" in {finding.code for finding in resolve_targets(cluster=cluster).findings}
+
+
+@pytest.mark.parametrize("got", [status(403, "forbidden"), status(404, "not found"), answer("a page"), answer({"groups": None})])
+def test_without_a_word_of_provisioners_there_are_none(got: Response, start: Start) -> None:
+    _, connection = start({NODES: [node("a")], "/apis": got})
+
+    cluster = inspected(connection)
+
+    assert (cluster.pools, cluster.open_ended, cluster.findings) == ((), False, ())
+
+
+def test_node_claims_that_one_may_not_read_are_left_out(start: Start) -> None:
+    _, connection = start({NODES: [node("a")], POOLS: [pool("x", ARM)], CLAIMS: status(403, "forbidden")})
+
+    assert [found.name for found in inspected(connection).pools] == ["x"]
+
+
+# ---- Cluster API -----------------------------------------------------------------------------------------------------------
+
+MACHINES = "/apis/cluster.x-k8s.io/v1beta2/machinedeployments"
+MACHINE_POOLS = "/apis/cluster.x-k8s.io/v1beta2/machinepools"
+CAPACITY = "capacity.cluster-autoscaler.kubernetes.io"
+MAX = "cluster.x-k8s.io/cluster-api-autoscaler-node-group-max-size"
+OWN = node("a", metadata={"annotations": {"cluster.x-k8s.io/cluster-name": "own", "other": "x"}})
+
+
+def machines(name: str, replicas: int | None = 0, cluster: str = "own", **annotations: str) -> dict[str, Any]:
+    noted = {MAX if key == "most" else f"{CAPACITY}/{key}": value for key, value in annotations.items()}
+    return {"metadata": {"name": name, "annotations": noted}, "spec": {"clusterName": cluster, "replicas": replicas}}
+
+
+ARM_LABELS = "kubernetes.io/arch=arm64,kubernetes.io/os=linux,team=shop"
+
+
+@pytest.mark.parametrize(
+    ("made", "platforms"),
+    [
+        pytest.param(machines("x", labels=ARM_LABELS), ["linux/arm64"], id="told by annotations"),
+        pytest.param(machines("x", most="0", labels=ARM_LABELS), [], id="none may come"),
+        pytest.param(machines("x", most="3"), ["None"], id="some may come, and nothing tells what"),
+        pytest.param(machines("x", 2, most="3"), [], id="its nodes are there to be seen"),
+        pytest.param(machines("x"), [], id="scaled to zero by hand"),
+        pytest.param(machines("x", cluster="another", labels=ARM_LABELS), [], id="of another cluster"),
+    ],
+)
+def test_machines_of_this_cluster_that_may_come(made: dict[str, Any], platforms: list[str], start: Start) -> None:
+    _, connection = start({NODES: [OWN], MACHINES: [made], MACHINE_POOLS: []})
+
+    assert [str(found.platforms) for found in inspected(connection).pools] == platforms
+
+
+def test_labels_and_taints_of_machines_are_known(start: Start) -> None:
+    made = machines("x", labels=ARM_LABELS, taints="spot=yes:NoSchedule,gpu:NoExecute,odd")
+    _, connection = start({NODES: [OWN], MACHINES: [made], MACHINE_POOLS: [machines("y", labels=ARM_LABELS)]})
+
+    first, second = inspected(connection).pools
+
+    assert (first.labels, first.taints) == ({"team": "shop"}, (Taint("spot", "yes"), Taint("gpu", "", "NoExecute")))
+    assert (first.origin, second.origin) == ("MachineDeployment", "MachinePool")
+
+
+def test_a_management_cluster_does_not_take_the_machines_of_others_for_its_own(start: Start) -> None:
+    server, connection = start({NODES: [node("a")], MACHINES: [machines("x", labels=ARM_LABELS)], MACHINE_POOLS: []})
+
+    assert inspected(connection).pools == ()
+    assert MACHINES not in {request.path for request in server.seen}
+
+
+def test_machines_that_one_may_not_read_are_left_out(start: Start) -> None:
+    _, connection = start({NODES: [OWN], MACHINES: status(403, "forbidden"), MACHINE_POOLS: status(404, "no")})
+
+    cluster = inspected(connection)
+
+    assert (cluster.pools, cluster.findings) == ((), ())
+
+
+# ---- GKE ---------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("lists", "name"),
+    [
+        pytest.param({NODES: [node("gk3-shop-pool-1-0a-x")]}, "Autopilot", id="Autopilot's nodes"),
+        pytest.param({NODES: [], "/apis/auto.gke.io/v1/allowlistsynchronizers": []}, "Autopilot", id="Autopilot without nodes"),
+        pytest.param(
+            {NODES: [node("gke-shop-nap-1", metadata={"labels": {"cloud.google.com/gke-nodepool": "nap-e2-1a"}})]},
+            "node auto-provisioning",
+            id="a pool that was made by itself",
+        ),
+    ],
+)
+def test_gke_that_makes_nodes_by_itself_is_open_ended(lists: Answers, name: str, start: Start) -> None:
+    _, connection = start(lists)
+
+    cluster = inspected(connection)
+
+    assert [(found.name, found.origin) for found in cluster.pools] == [(name, "GKE")]
+    assert cluster.open_ended
+
+
+def test_gke_with_pools_of_its_own_is_not(start: Start) -> None:
+    _, connection = start({NODES: [node("gke-shop-default-1", metadata={"labels": {"cloud.google.com/gke-nodepool": "default-pool"}})]})
+
+    assert not inspected(connection).open_ended
+
+
+def test_what_was_read_can_be_recorded(start: Start) -> None:
+    _, connection = start({NODES: [node("a"), OWN], POOLS: [pool("x", ARM), pool("y")], CLAIMS: []})
+
+    cluster = inspected(connection)
+
+    assert Cluster.from_json(cluster.to_json()) == cluster
+    assert json.loads(cluster.to_json())["pools"][1]["origin"] == "NodePool"
