@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _NOT_READY = frozenset({"node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"})
 
 
-class TaintFields(msgspec.Struct):
+class TaintFields(msgspec.Struct, gc=False):
     """Of ``spec.taints``."""
 
     key: str
@@ -29,14 +29,14 @@ class TaintFields(msgspec.Struct):
     effect: str | None = None
 
 
-class ConditionFields(msgspec.Struct):
+class ConditionFields(msgspec.Struct, gc=False):
     """Of ``status.conditions``."""
 
     type: str = ""
     status: str = ""
 
 
-class NodeInfoFields(msgspec.Struct):
+class NodeInfoFields(msgspec.Struct, gc=False):
     """``status.nodeInfo``, whole or in part."""
 
     operatingSystem: str | None = None  # noqa: N815 - the API's spelling

@@ -58,7 +58,7 @@ class Proxies:
         parts = urlsplit(url)
         proxy = self.https if parts.scheme == "https" else self.http
         host = (parts.hostname or "").lower()
-        if not proxy or _on_this_machine(host):
+        if not proxy or on_this_machine(host):
             return Secret()
         port = str(parts.port or _PORTS.get(parts.scheme, ""))
         if any(_meant(entry, host, port) for entry in self.bypass):
@@ -66,7 +66,8 @@ class Proxies:
         return proxy if "://" in proxy else Secret(f"http://{proxy.reveal()}")
 
 
-def _on_this_machine(host: str) -> bool:
+def on_this_machine(host: str) -> bool:
+    """Whether a host's name or address is one of loopback."""
     address = _address(host)
     return host == "localhost" if address is None else address.is_loopback
 

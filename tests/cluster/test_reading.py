@@ -396,7 +396,8 @@ def test_labels_and_taints_of_machines_are_known(start: Start) -> None:
 
     first, second = inspected(connection).pools
 
-    assert (first.labels, first.taints) == ({"team": "shop"}, (Taint("spot", "yes"), Taint("gpu", "", "NoExecute")))
+    assert dict(first.labels) == {"team": "shop"}
+    assert first.taints == (Taint("spot", "yes"), Taint("gpu", "", "NoExecute"))
     assert (first.origin, second.origin) == ("MachineDeployment", "MachinePool")
 
 

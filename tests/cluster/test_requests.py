@@ -68,23 +68,34 @@ def test_a_server_below_a_path_is_asked_below_it(start: Start, tmp_path: Path) -
     assert server.seen[-1].target == "/k8s/clusters/c-1/version"
 
 
-def test_answers_are_packed_and_unpacked(start: Start) -> None:
+FAR = "http://api.example.test:6443"
+
+
+@pytest.mark.parametrize(
+    ("cluster", "packing"),
+    [
+        pytest.param({"server": FAR}, "gzip", id="far away"),
+        pytest.param({"server": FAR, "disable_compression": "true"}, "identity", id="turned off"),
+        pytest.param({}, "identity", id="on this machine"),
+    ],
+)
+def test_answers_are_packed_where_that_saves_something(cluster: dict[str, str], packing: str, start: Start, tmp_path: Path) -> None:
+    server, _ = start(answer({}))
+    path = server.kubeconfig(tmp_path, {}, proxy_url=server.url, **cluster)
+    with ClusterConnection.from_kubeconfig(path) as connection:
+        connection.request("GET", "/version")
+
+    assert server.seen[0].headers["accept-encoding"] == packing
+
+
+def test_answers_are_unpacked(start: Start) -> None:
     body = b'{"a": "' + b"x" * 100_000 + b'"}'
-    server, connection = start(Response(200, {"Content-Encoding": "gzip"}, gzip.compress(body)))
+    _, connection = start(Response(200, {"Content-Encoding": "gzip"}, gzip.compress(body)))
 
     got = connection.request("GET", "/version")
 
     assert got.body == body
     assert "content-encoding" not in got.headers
-    assert server.seen[0].headers["accept-encoding"] == "gzip"
-
-
-def test_a_kubeconfig_may_turn_packing_off(start: Start) -> None:
-    server, connection = start(answer({}), disable_compression="true")
-
-    connection.request("GET", "/version")
-
-    assert server.seen[0].headers["accept-encoding"] == "identity"
 
 
 @pytest.mark.parametrize(

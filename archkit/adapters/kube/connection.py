@@ -7,7 +7,7 @@ import threading
 import time
 import zlib
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import attrs
 
@@ -17,7 +17,7 @@ from archkit.adapters.kube import kubeconfig
 from archkit.adapters.kube.answers import refused, unreachable
 from archkit.adapters.kube.signin import SignedIn, sign_in
 from archkit.adapters.process import ProcessRunner
-from archkit.adapters.proxies import Proxies
+from archkit.adapters.proxies import Proxies, on_this_machine
 from archkit.ports.http import HttpRequest, HttpResponse, Retries, TransportError
 
 if TYPE_CHECKING:
@@ -214,7 +214,9 @@ class ClusterConnection:
         return f"{self.server}{path}?{urlencode(query)}" if query else f"{self.server}{path}"
 
     def _packing(self) -> str:
-        return "identity" if self._settings.cluster.get("disable-compression") == "true" else "gzip"
+        """Packed unless the kubeconfig says otherwise, or nothing is saved by it: between processes of one machine."""
+        near = on_this_machine(urlsplit(self.server).hostname or "")
+        return "identity" if near or self._settings.cluster.get("disable-compression") == "true" else "gzip"
 
 
 def _with(request: HttpRequest, signed_in: SignedIn) -> HttpRequest:

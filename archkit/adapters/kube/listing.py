@@ -6,7 +6,7 @@ for, no ``resourceVersion`` (with 0, servers up to 1.30 ignore the limit), and 4
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import msgspec
 
@@ -22,44 +22,58 @@ if TYPE_CHECKING:
 PAGE = 500
 _NOT_FOR_US = frozenset({403, 404, 405})
 _T = TypeVar("_T")
+_K = TypeVar("_K")
 
 
-class _Continued(msgspec.Struct):
+class Continued(msgspec.Struct, gc=False):
+    """``metadata`` of a list."""
+
     next: str | None = msgspec.field(name="continue", default=None)
 
 
-class _Head(msgspec.Struct):
-    metadata: _Continued | None = None
+class Page(msgspec.Struct, Generic[_T]):
+    """A list, or a part of one."""
+
+    metadata: Continued | None = None
+    items: list[_T] | None = None
 
 
-_HEAD = msgspec.json.Decoder(_Head)
-
-
-def collect(api: ClusterApi, path: str, read: Callable[[bytes], list[_T]], *, timeout: float) -> list[_T]:
+def collect(
+    api: ClusterApi, path: str, decoder: msgspec.json.Decoder[Page[_T]], keep: Callable[[_T], _K | None], *, timeout: float
+) -> list[_K]:
     """Everything in a list.
 
     Args:
         api: The cluster.
         path: Of the list.
-        read: What is kept of one page.
+        decoder: Of a page; it decodes what is used, and no more.
+        keep: What is kept of an item; None: nothing.
         timeout: Seconds for each page.
 
     Raises:
         ClusterError: No answer, one that refuses, or one that is no list.
     """
-    return _collect(api, path, read, timeout) or []
+    return _collect(api, path, decoder, keep, timeout=timeout) or []
 
 
-def collect_if_permitted(api: ClusterApi, path: str, read: Callable[[bytes], list[_T]], *, timeout: float) -> list[_T] | None:
+def collect_if_permitted(
+    api: ClusterApi, path: str, decoder: msgspec.json.Decoder[Page[_T]], keep: Callable[[_T], _K | None], *, timeout: float
+) -> list[_K] | None:
     """The same; None where one may not read it or there is no such kind."""
-    return _collect(api, path, read, timeout, _NOT_FOR_US)
+    return _collect(api, path, decoder, keep, timeout=timeout, absent=_NOT_FOR_US)
 
 
 def _collect(
-    api: ClusterApi, path: str, read: Callable[[bytes], list[_T]], timeout: float, absent: frozenset[int] = frozenset()
-) -> list[_T] | None:
+    api: ClusterApi,
+    path: str,
+    decoder: msgspec.json.Decoder[Page[_T]],
+    keep: Callable[[_T], _K | None],
+    *,
+    timeout: float,
+    absent: frozenset[int] = frozenset(),
+) -> list[_K] | None:
     for _ in range(2):
-        found: list[_T] = []
+        found: list[_K] = []
         after = ""
         while True:
             query = {"limit": str(PAGE), "continue": after} if after else {"limit": str(PAGE)}
@@ -70,19 +84,18 @@ def _collect(
                 return None
             if answer.status != 200:
                 raise refused(api.name, "GET", path, answer)
-            after = _page(api, path, answer, read, found)
+            page = _decoded(api, path, answer, decoder)
+            found += (kept for item in page.items or () if (kept := keep(item)) is not None)
+            after = (page.metadata and page.metadata.next) or ""
             if not after:
                 return found
     reason = f"GET {path}: the server forgot twice where the list was (HTTP 410)"
     raise ClusterError(api.name, reason, "it keeps too little of its past for so slow a connection; try again")
 
 
-def _page(api: ClusterApi, path: str, answer: HttpResponse, read: Callable[[bytes], list[_T]], found: list[_T]) -> str:
-    """Adds one page to what was found; what the next one is asked with."""
+def _decoded(api: ClusterApi, path: str, answer: HttpResponse, decoder: msgspec.json.Decoder[Page[_T]]) -> Page[_T]:
     try:
-        found += read(answer.body)
-        head = _HEAD.decode(answer.body)
+        return decoder.decode(answer.body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         remedy = f"see what {api.name} is: a proxy or a sign-in page may have answered in its place"
         raise ClusterError(api.name, f"GET {path}: the answer is no list: {error}", remedy) from error
-    return (head.metadata and head.metadata.next) or ""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import attrs
 import msgspec
 
-from archkit.adapters.kube.listing import collect
+from archkit.adapters.kube.listing import Page, collect
 from archkit.adapters.kube.pools import read_pools
 from archkit.adapters.node_objects import NodeObject, doubts, to_node
 from archkit.ports.cluster import ClusterApi
@@ -23,11 +23,7 @@ if TYPE_CHECKING:
 NODES = "/api/v1/nodes"
 
 
-class _Page(msgspec.Struct):
-    items: list[NodeObject] | None = None
-
-
-_PAGE = msgspec.json.Decoder(_Page)
+_NODES = msgspec.json.Decoder(Page[NodeObject])
 
 
 @attrs.frozen
@@ -51,10 +47,10 @@ class KubeNodeSource:
         """
         texts: dict[str, str] = {}
 
-        def read(page: bytes) -> list[Node]:
-            return [_sharing(to_node(item, self.name), texts) for item in _PAGE.decode(page).items or ()]
+        def keep(item: NodeObject) -> Node:
+            return _sharing(to_node(item, self.name), texts)
 
-        nodes = collect(self.api, NODES, read, timeout=self.timeout)
+        nodes = collect(self.api, NODES, _NODES, keep, timeout=self.timeout)
         return nodes, doubts(nodes)
 
     def pools(self, nodes: Sequence[Node]) -> tuple[Sequence[Pool], Sequence[Finding]]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from archkit.adapters.kube.listing import collect_if_permitted
+from archkit.adapters.kube.listing import Page, collect_if_permitted
 from archkit.model.cluster import Pool
 from archkit.model.node import Taint
 from archkit.planning import provisioners
@@ -116,25 +116,10 @@ class _AnnotatedNode(msgspec.Struct):
     metadata: _NodeMeta | None = None
 
 
-class _NodeNotes(msgspec.Struct):
-    items: list[_AnnotatedNode] | None = None
-
-
-class _PoolList(msgspec.Struct):
-    items: list[_NodePool] | None = None
-
-
-class _ClaimList(msgspec.Struct):
-    items: list[_Claim] | None = None
-
-
-class _MachineList(msgspec.Struct):
-    items: list[_Machines] | None = None
-
-
-_POOLS = msgspec.json.Decoder(_PoolList)
-_CLAIMS = msgspec.json.Decoder(_ClaimList)
-_MACHINES = msgspec.json.Decoder(_MachineList)
+_NODE_NOTES = msgspec.json.Decoder(Page[_AnnotatedNode])
+_POOLS = msgspec.json.Decoder(Page[_NodePool])
+_CLAIMS = msgspec.json.Decoder(Page[_Claim])
+_MACHINES = msgspec.json.Decoder(Page[_Machines])
 
 
 def read_pools(api: ClusterApi, nodes: Sequence[Node], *, timeout: float) -> tuple[list[Pool], list[Finding]]:
@@ -173,19 +158,15 @@ def _karpenter(api: ClusterApi, nodes: Sequence[Node], groups: Mapping[str, tupl
     seen = _KARPENTER in groups or any(provisioners.KARPENTER_LABELS & node.labels.keys() for node in nodes)
     root = f"/apis/{_KARPENTER}/{version}"
 
-    def pools_of(page: bytes) -> list[Pool]:
-        return [pool for item in _POOLS.decode(page).items or () if (pool := _pool(item)) is not None]
-
-    found = collect_if_permitted(api, f"{root}/nodepools", pools_of, timeout=timeout) if version else None
+    found = collect_if_permitted(api, f"{root}/nodepools", _POOLS, _pool, timeout=timeout) if version else None
     if found is None:
         return [Pool("Karpenter", origin="node pools that cannot be read", more_labels=True)] if seen else []
     there = {node.name for node in nodes}
 
-    def claims_of(page: bytes) -> list[Pool]:
-        listed = _CLAIMS.decode(page).items or ()
-        return [pool for item in listed if (item.status and item.status.nodeName) not in there and (pool := _claim(item)) is not None]
+    def in_flight(item: _Claim) -> Pool | None:
+        return None if item.status and item.status.nodeName in there else _claim(item)
 
-    return found + (collect_if_permitted(api, f"{root}/nodeclaims", claims_of, timeout=timeout) or [])
+    return found + (collect_if_permitted(api, f"{root}/nodeclaims", _CLAIMS, in_flight, timeout=timeout) or [])
 
 
 def _pool(item: _NodePool) -> Pool | None:
@@ -211,18 +192,17 @@ def _cluster_api(api: ClusterApi, versions: Sequence[str], timeout: float) -> li
     notes = api.request("GET", "/api/v1/nodes", query={"limit": str(_SOME_NODES)}, timeout=timeout)
     if notes.status != 200:
         return []
-    listed = msgspec.json.decode(notes.body, type=_NodeNotes).items or ()
+    listed = _NODE_NOTES.decode(notes.body).items or ()
     ours = {item.metadata.annotations.cluster for item in listed if item.metadata and item.metadata.annotations} - {None}
     if not ours or not versions:
         return []
     found: list[Pool] = []
     for plural, kind in (("machinedeployments", "MachineDeployment"), ("machinepools", "MachinePool")):
 
-        def pools_of(page: bytes, kind: str = kind) -> list[Pool]:
-            items = [item for item in _MACHINES.decode(page).items or () if item.spec and item.spec.clusterName in ours]
-            return [pool for item in items if (pool := _machines(item, kind)) is not None]
+        def keep(item: _Machines, kind: str = kind) -> Pool | None:
+            return _machines(item, kind) if item.spec and item.spec.clusterName in ours else None
 
-        found += collect_if_permitted(api, f"/apis/{_CLUSTER_API}/{versions[0]}/{plural}", pools_of, timeout=timeout) or []
+        found += collect_if_permitted(api, f"/apis/{_CLUSTER_API}/{versions[0]}/{plural}", _MACHINES, keep, timeout=timeout) or []
     return found
 
 
