@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from debian_tools import for_cpu, installed, unpacked
 from go_tools import build, command, docker_client, docker_engine, install, kubernetes
 from maven_tools import JIB, maven
+from python_clients import CLIENTS, environment
 from toolbox import BIN, CACHE, OLDEST_DOCKER, Missing, docker_version
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ PARTS: dict[str, tuple[str, Recipe]] = {
     "ko": (KO, install(f"github.com/google/ko@{KO}")),
     "mvn": (f"jib-{JIB}", maven),
     "archkit-oracle": (oracle_version(), build(ORACLES, "archkit-oracle")),
+    **{name: (packages[0].partition("==")[2], environment(name)) for name, packages in CLIENTS.items()},
     QEMU: ("any", installed("qemu-user-static", QEMU)),
     DOCKER_REGISTRY: ("any", unpacked("docker-registry", "usr/bin/docker-registry")),
 }

@@ -22,7 +22,7 @@ import realtools
 import toolbox
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 def require(name: str) -> Path:
@@ -170,6 +170,12 @@ def busybox_bases(docker_registry: Path, tmp_path_factory: pytest.TempPathFactor
 def docker() -> Path:
     """A docker client, 23 or later; there may be no engine behind it."""
     return require("docker")
+
+
+@pytest.fixture(scope="session")
+def python_client() -> Callable[[str], Path]:
+    """Gives the interpreter of an environment of its own, such as `python-kubernetes-31`."""
+    return require
 
 
 @pytest.fixture(scope="session")

@@ -216,7 +216,9 @@ def _list_object(resource: Resource, items: list[Object], metadata: Mapping[str,
 def _body(request: Request) -> Body:
     kind = request.headers.get("content-type", _JSON).partition(";")[0].strip()
     if kind not in {_JSON, "application/yaml", ""}:
-        raise ApiError(415, "UnsupportedMediaType", f"the embedded cluster reads {_JSON} and application/yaml, not {kind}")
+        raise ApiError(
+            415, "UnsupportedMediaType", f"the embedded cluster reads {_JSON} and application/yaml, not {kind} (use `kubectl create -f`)"
+        )
     return Body(request.body, yaml=kind == "application/yaml")
 
 

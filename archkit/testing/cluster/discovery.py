@@ -15,15 +15,8 @@ _AGGREGATED = ("g=apidiscovery.k8s.io", "as=APIGroupDiscoveryList")
 def version(text: str) -> dict[str, Any]:
     """The answer of ``/version``."""
     major, minor = text.lstrip("v").split(".")[:2]
-    return {
-        "major": major,
-        "minor": minor,
-        "gitVersion": text,
-        "gitTreeState": "clean",
-        "goVersion": "go",
-        "compiler": "gc",
-        "platform": "linux/amd64",
-    }
+    built = {"gitCommit": "0" * 40, "gitTreeState": "clean", "buildDate": "2026-01-01T00:00:00Z", "goVersion": "go", "compiler": "gc"}
+    return {"major": major, "minor": minor, "gitVersion": text, **built, "platform": "linux/amd64"}
 
 
 def document(path: str, accept: str, resources: Iterable[Resource]) -> dict[str, Any] | None:

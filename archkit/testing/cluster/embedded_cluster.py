@@ -11,16 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from archkit.model.node import ARCH_LABEL, OS_LABEL, Taint
 from archkit.model.platform import Platform
 from archkit.testing.cluster.access import Access, Denial
 from archkit.testing.cluster.api import KubernetesApi
 from archkit.testing.cluster.asked import asked
 from archkit.testing.cluster.control import ControlPlane
 from archkit.testing.cluster.images import KnownImagePlatforms
+from archkit.testing.cluster.nodes import POOL_LABEL, node_object, node_taints
 from archkit.testing.cluster.objects import Objects
 from archkit.testing.cluster.resources import Resource, Resources
-from archkit.testing.cluster.scheduling import UNSCHEDULABLE
 from archkit.testing.cluster.statuses import ApiError
 from archkit.testing.cluster.store import Store
 from archkit.testing.embedded_server import EmbeddedServer
@@ -29,6 +28,7 @@ from archkit.testing.messages import Request
 if TYPE_CHECKING:
     import os
 
+    from archkit.model.node import Taint
     from archkit.model.platform_set import PlatformSet
     from archkit.testing.embedded_registry import EmbeddedRegistry
     from archkit.testing.faults import FaultRule
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
 _USER = "archkit-test"
 _CONTEXT = "archkit-embedded"
-_NOT_READY = (Taint("node.kubernetes.io/not-ready", "", "NoSchedule"), Taint("node.kubernetes.io/not-ready", "", "NoExecute"))
 _REFUSALS: Mapping[int, tuple[str, str]] = {
     401: ("Unauthorized", "Unauthorized"),
     403: ("Forbidden", "forbidden"),
@@ -190,18 +189,15 @@ class EmbeddedCluster(EmbeddedServer):
             pool: The name of their node pool, as a label.
         """
         of = Platform.parse(platform) if isinstance(platform, str) else platform
-        own = [*map(_taint, taints)]
-        own += [Taint(ARCH_LABEL, of.arch)] if arch_taint else []
-        own += () if ready else _NOT_READY
-        own += [UNSCHEDULABLE] if cordoned else []
+        keep_off = node_taints(of, taints, arch_taint=arch_taint, ready=ready, cordoned=cordoned)
         made: list[str] = []
         with self._store.lock:
             for number in range(count):
                 self._nodes += 1
                 called = (name if count == 1 else f"{name}-{number + 1}") if name else f"node-{self._nodes}"
-                self._control.create(
-                    "nodes", _node(called, of, labels or {}, own, ready=ready, cordoned=cordoned, pool=pool, version=self.version)
-                )
+                more = {**({POOL_LABEL: pool} if pool else {}), **(labels or {})}
+                node = node_object(called, of, more, keep_off, ready=ready, cordoned=cordoned, version=self.version)
+                self._control.create("nodes", node)
                 made.append(called)
             self._control.settle()
         return tuple(made)
@@ -354,46 +350,6 @@ class EmbeddedCluster(EmbeddedServer):
 
     def _served(self, request: Request, about: Mapping[str, str]) -> Response:  # noqa: ARG002 - the API reads the path itself
         return self._api.handle(request)
-
-
-def _taint(taint: Taint | str) -> Taint:
-    if isinstance(taint, Taint):
-        return taint
-    rest, _, effect = taint.rpartition(":")
-    key, _, value = rest.partition("=")
-    if not key or effect not in {"NoSchedule", "NoExecute", "PreferNoSchedule"}:
-        raise ValueError(f"no taint: {taint!r}; write key=value:NoSchedule")
-    return Taint(key, value, effect)
-
-
-def _node(
-    name: str, platform: Platform, labels: Mapping[str, str], taints: list[Taint], *, ready: bool, cordoned: bool, pool: str, version: str
-) -> dict[str, Any]:
-    own = {OS_LABEL: platform.os, ARCH_LABEL: platform.arch, "kubernetes.io/hostname": name}
-    own |= {"cloud.google.com/gke-nodepool": pool} if pool else {}
-    spec: dict[str, Any] = {}
-    if taints:
-        spec["taints"] = [
-            {key: text for key, text in (("key", each.key), ("value", each.value), ("effect", each.effect)) if text} for each in taints
-        ]
-    if cordoned:
-        spec["unschedulable"] = True
-    info = {
-        "operatingSystem": platform.os,
-        "architecture": platform.arch,
-        "kubeletVersion": version,
-        "containerRuntimeVersion": "containerd://2.0.0",
-    }
-    state = {"type": "Ready", "status": "True" if ready else "False", "reason": "KubeletReady" if ready else "KubeletNotReady"}
-    size = {"cpu": "8", "memory": "32Gi", "pods": "110"}
-    status = {
-        "capacity": size,
-        "allocatable": size,
-        "conditions": [state],
-        "nodeInfo": info,
-        "addresses": [{"type": "Hostname", "address": name}],
-    }
-    return {"metadata": {"name": name, "labels": {**own, **labels}}, "spec": spec, "status": status}
 
 
 def _documents(manifest: str | os.PathLike[str] | bytes | Mapping[str, Any]) -> list[Mapping[str, Any]]:
