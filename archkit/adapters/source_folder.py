@@ -42,29 +42,36 @@ class SourceFolder:
     """Path and the pattern that decided; of a whole folder only the folder."""
 
 
-def read_source_folder(folder: Path, *, exclude: Sequence[str] = (), apart: Collection[Path] = ()) -> SourceFolder:
+def read_source_folder(
+    folder: Path, *, exclude: Sequence[str] = (), apart: Collection[Path] = (), ignore: str = ".dockerignore"
+) -> SourceFolder:
     """List a folder by the rules of its ``.dockerignore``.
 
     Args:
         folder: An existing folder.
         exclude: Further patterns, behind those of the ``.dockerignore``.
         apart: Files and folders that are no part of it though they stand below it.
+        ignore: The file of the rules, from the folder; empty: there is none.
 
     Raises:
         SourceFolderError: A link that leaves the folder, a socket, pipe or device, an unreadable pattern or entry.
     """
     try:
-        ignore_file = folder / ".dockerignore"
-        lines = ignore_file.read_text("utf-8").splitlines() if ignore_file.is_file() else []
+        lines = ignore_lines(folder / ignore) if ignore else []
         rules = IgnoreRules.parse([*lines, *exclude])
     except (IgnorePatternError, UnicodeDecodeError) as error:
-        raise SourceFolderError(f"{folder / '.dockerignore'}: {error}") from error
+        raise SourceFolderError(f"{folder / (ignore or '.dockerignore')}: {error}") from error
     walk = _Walk(folder, rules, {path.resolve() for path in apart})
     try:
         entries = tuple(walk.entries(folder, ""))
     except OSError as error:
         raise SourceFolderError(f"cannot read {error.filename or folder}: {error.strerror or error}") from error
     return SourceFolder(_with_parents(entries, folder), tuple(walk.left_out))
+
+
+def ignore_lines(file: Path) -> list[str]:
+    """The lines of a file of patterns; none where there is no such file."""
+    return file.read_text("utf-8").splitlines() if file.is_file() else []
 
 
 @attrs.define

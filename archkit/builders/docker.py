@@ -13,17 +13,15 @@ import attrs
 
 from archkit.adapters.binfmt import this_machine
 from archkit.adapters.docker_engine import DockerEngine, client_environment
-from archkit.errors import BuildError, BuildToolError, CancelledError, PlatformNotDelivered, RegistryError
+from archkit.adapters.dockerfiles import check_bases, check_stage, load_dockerfile
+from archkit.errors import BuildError, BuildToolError, CancelledError, PlatformNotDelivered
 from archkit.events import Event
 from archkit.model.build import BuilderAbilities, Delivered, EngineSink, LayoutSink, RegistrySink
 from archkit.model.frozen import NO_TEXTS, FrozenMap, frozen_texts, one_or_more
-from archkit.model.reference import ImageReference
 from archkit.model.secret import Secret
 from archkit.planning.docker import pushed_digest
 from archkit.planning.docker_command import DockerOptions, Form, image_output, layout_output
-from archkit.planning.dockerfile import Dockerfile, Needs
 from archkit.planning.emulation import BuildMachine, emulation_findings, judge, refuse_missing
-from archkit.planning.tool_output import base_lacks_platform
 from archkit.ports.builder import tell_lines
 from archkit.ports.registry import PlatformLookup
 
@@ -36,11 +34,10 @@ if TYPE_CHECKING:
     from archkit.model.platform import Platform
     from archkit.model.platform_set import PlatformSet
     from archkit.planning.docker import DockerFacts
+    from archkit.planning.dockerfile import Dockerfile, Needs
     from archkit.ports.builder import Artifact, BuildContext, Builder, ExplainsMismatch, Preflight
     from archkit.ports.runner import Completed
 
-_FILE_LIMIT = 4 << 20
-"""Bytes of a Dockerfile that are read."""
 _found: weakref.WeakKeyDictionary[threading.Event, dict[DockerBuilder, DockerFacts]] = weakref.WeakKeyDictionary()
 """What was found, for as long as one run lasts: asking Docker takes a second."""
 _turns: dict[tuple[object, ...], threading.Lock] = {}
@@ -144,9 +141,7 @@ class DockerBuilder:
         file = self._read(artifact, options.file)
         if file is None:
             return []
-        if self.target and file.find(self.target) is None:
-            named = ", ".join(stage.name or str(stage.number) for stage in file.stages)
-            raise BuildError(artifact.image, f"{self.dockerfile} has no stage {self.target!r}", "", f"it has {named}")
+        check_stage(artifact.image, self.dockerfile, file, self.target)
         if facts.way == "classic" and facts.engine is not None and facts.engine.name == "docker" and (found := file.buildkit_only()):
             line, what = found[0]
             reason = f"line {line} of {self.dockerfile} uses {what}, which needs BuildKit, and there is no buildx plugin"
@@ -162,15 +157,7 @@ class DockerBuilder:
 
     def _check_bases(self, image: str, needs: Mapping[Platform, Needs], context: BuildContext, sink: Sink) -> None:
         with self._lookup(context, sink) as lookup:
-            known: dict[str, PlatformSet | None] = {}
-            for platform, base in ((platform, base) for platform, need in needs.items() for base in need.bases):
-                if base.reference not in known:
-                    known[base.reference] = _ask(lookup, base.reference)
-                there = known[base.reference]
-                if there is None or any(one.runs_on(base.platform) for one in there):
-                    continue
-                named = f"{base.reference} (line {base.line} of {self.dockerfile})"
-                raise base_lacks_platform(image, named, there, platform, base.platform)
+            check_bases(image, self.dockerfile, needs, lookup)
 
     def _check_emulation(self, image: str, needs: Mapping[Platform, Needs], facts: DockerFacts) -> list[Finding]:
         machines = facts.machines(self.machine or this_machine())
@@ -205,12 +192,7 @@ class DockerBuilder:
             raise BuildToolError(image, f"{', '.join(wanted)}: the image store of {facts.engine} cannot keep that", "", remedy)
 
     def _read(self, artifact: Artifact, path: Path) -> Dockerfile | None:
-        try:
-            with path.open(encoding="utf-8", errors="replace") as file:
-                return Dockerfile.parse(file.read(_FILE_LIMIT))
-        except OSError as error:
-            reason = f"the Dockerfile {path} cannot be read: {error.strerror or error}"
-            raise BuildError(artifact.image, reason, "", "give its name in the artifact's folder as DockerBuilder(dockerfile=…)") from error
+        return load_dockerfile(artifact.image, path, "give its name in the artifact's folder as DockerBuilder(dockerfile=…)")
 
     # ---- the build -----------------------------------------------------------------------------------------------
 
@@ -357,15 +339,6 @@ def _turn(address: tuple[object, ...], context: BuildContext, image: str) -> Gen
         yield
     finally:
         lock.release()
-
-
-def _ask(lookup: PlatformLookup, base: str) -> PlatformSet | None:
-    """The platforms of a base; None where nobody here can tell: the builder may see more than we do."""
-    try:
-        reference = ImageReference.parse(base)
-        return lookup.platforms(reference if reference.tag or reference.digest else reference.with_tag("latest"))
-    except (RegistryError, ValueError):
-        return None
 
 
 if TYPE_CHECKING:

@@ -79,6 +79,25 @@ class IgnoreRules:
         return ""
 
 
+def from_gitignore(lines: Iterable[str]) -> list[str]:
+    """Patterns as ``.gitignore`` and ``.gcloudignore`` have them, as those of a ``.dockerignore``.
+
+    A pattern without a slash counts at any depth, and one that ends in a slash means what is in folders of that name.
+    ``#!include:`` of a ``.gcloudignore`` is a comment here: whoever reads the file looks for it.
+    """
+    found: list[str] = []
+    for line in lines:
+        text = line.strip()
+        if not text or text.startswith("#"):
+            continue
+        body = text.removeprefix("!")
+        inner = body.rstrip("/")
+        anchored = inner.lstrip("/") if "/" in inner else f"**/{inner}"
+        if anchored.strip("/"):
+            found.append(f"{'!' if text.startswith('!') else ''}{anchored}{'/**' if body.endswith('/') else ''}")
+    return found
+
+
 def _ends_in_name(pattern: str) -> bool:
     """Whether a pattern names a file, where ``!*`` or ``!**`` only mean "all"."""
     return posixpath.basename(pattern.lstrip("!")).strip("*?.") != ""

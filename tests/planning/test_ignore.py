@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from archkit.planning.ignore import IgnorePatternError, IgnoreRules
+from archkit.planning.ignore import IgnorePatternError, IgnoreRules, from_gitignore
 
 
 @pytest.mark.parametrize(
@@ -60,3 +60,25 @@ def test_a_pattern_that_cannot_be_read_is_named(line: str) -> None:
         IgnoreRules.parse([line])
 
     assert line.strip() in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "path", "out"),
+    [
+        pytest.param("*.log", "a/b/x.log", True, id="at-any-depth"),
+        pytest.param("/x.log", "a/x.log", False, id="anchored"),
+        pytest.param("/x.log", "x.log", True, id="at-the-top"),
+        pytest.param("a/*.log", "b/a/x.log", False, id="a-slash-anchors"),
+        pytest.param("out/", "a/out/x", True, id="what-is-in-a-folder"),
+        pytest.param("out/", "out", False, id="a-slash-at-the-end-is-for-folders"),
+        pytest.param("# x", "x", False, id="comment"),
+        pytest.param("/", "x", False, id="nothing"),
+    ],
+)
+def test_patterns_of_git_are_understood(line: str, path: str, out: bool) -> None:
+    assert bool(IgnoreRules.parse(from_gitignore([line])).reason(path)) == out
+
+
+def test_an_exception_of_git_lets_in_again() -> None:
+    rules = IgnoreRules.parse(from_gitignore(["*.log", "!keep.log"]))
+    assert [bool(rules.reason(path)) for path in ("a/x.log", "a/keep.log")] == [True, False]
