@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     from archkit.model.platform import Platform
 
 Kind = Literal[
+    "api-disabled",
     "base-lacks-platform",
     "base-missing",
+    "billing-disabled",
     "builder-missing",
     "disk-full",
     "emulation-missing",
@@ -39,8 +41,10 @@ Kind = Literal[
     "invalid-platform",
     "multi-platform-unsupported",
     "out-of-memory",
+    "permission-denied",
     "pull-denied",
     "push-denied",
+    "quota-exceeded",
     "rate-limited",
     "registry-unreachable",
     "registry-untrusted",
