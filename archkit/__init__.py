@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from archkit.applying import AppliedObject as AppliedObject
     from archkit.applying import Applier as Applier
     from archkit.applying import Rollout as Rollout
+    from archkit.builders.buildpacks import BuildpacksBuilder as BuildpacksBuilder
     from archkit.builders.custom import CustomBuilder as CustomBuilder
     from archkit.builders.docker import DockerBuilder as DockerBuilder
     from archkit.builders.files import FilesBuilder as FilesBuilder
@@ -146,6 +147,7 @@ else:
         "BuildToolError": "archkit.errors",
         "Builder": "archkit.ports.builder",
         "BuilderAbilities": "archkit.model.build",
+        "BuildpacksBuilder": "archkit.builders.buildpacks",
         "BuiltImage": "archkit.model.build",
         "CancelledError": "archkit.errors",
         "Change": "archkit.rendering",

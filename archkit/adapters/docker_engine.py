@@ -103,6 +103,16 @@ class DockerEngine:
         info, here = self._info()
         return DockerFacts(version, found, info, here)
 
+    def machine(self) -> DockerFacts:
+        """The engine alone, for tools that use it without buildx.
+
+        Raises:
+            ToolNotFoundError: There is no client.
+            CommandError: The engine does not answer.
+        """
+        info, here = self._info()
+        return DockerFacts(engine=info, engine_is_here=here)
+
     def info(self) -> EngineInfo:
         """See :meth:`archkit.ports.engine.Engine.info`."""
         return self._info()[0]
@@ -152,7 +162,8 @@ class DockerEngine:
         if (fields.get("Descriptor") or {}).get("mediaType") in {OCI_INDEX, DOCKER_LIST}:  # containerd's image store: several platforms
             others = [platform for platform in _COMMON if platform not in found]
             found += [platform for platform in others if self._has(reference, platform)]
-        return EngineImage(str(fields.get("Id", "")), PlatformSet(found))
+        labels = (fields.get("Config") or {}).get("Labels") or {}
+        return EngineImage(str(fields.get("Id", "")), PlatformSet(found), labels)
 
     def _has(self, reference: ImageReference, platform: Platform) -> bool:
         """Whether an image of several platforms is there for this one, not only listed; the client cannot list them."""

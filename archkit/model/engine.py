@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import attrs
 
+from archkit.model.frozen import NO_TEXTS, FrozenMap, frozen_texts
 from archkit.model.platform import Platform
 from archkit.model.platform_set import PlatformSet
 
@@ -31,3 +32,4 @@ class EngineImage:
     id: str
     """The engine's own number of it, ``sha256:…``; of what, depends on the store."""
     platforms: PlatformSet
+    labels: FrozenMap[str, str] = attrs.field(default=NO_TEXTS, converter=frozen_texts, repr=False)

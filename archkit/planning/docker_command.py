@@ -6,16 +6,15 @@ arguments and secrets go through the client's environment (``--build-arg NAME``,
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import attrs
 
-from archkit.errors import BuildError
 from archkit.model.secret import Secret
 from archkit.planning.go_csv import csv_field
+from archkit.planning.handed_values import flags, handed, refuse_exposed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,12 +23,6 @@ if TYPE_CHECKING:
     from archkit.model.platform_set import PlatformSet
 
 Form = Literal["buildx", "classic", "podman"]
-
-_CLIENTS_OWN = re.compile(
-    r"PATH|HOME|USER|TMPDIR|SSH_AUTH_SOCK|KUBECONFIG|(?i:[a-z]+_proxy)|(?:DOCKER|BUILDX|BUILDKIT|CONTAINERS|LD|OTEL|SSL|XDG)_\w+"
-)
-"""Environment that the client itself looks at; a build argument of that name must not change what it does."""
-_SOUNDS_SECRET = re.compile(r"passw|secret|token|credential|api_?key|access_?key|private_?key|auth", re.IGNORECASE)
 
 
 @attrs.frozen
@@ -69,10 +62,7 @@ class DockerOptions:
 
     def environment(self) -> dict[str, str]:
         """What goes through the client's environment."""
-        found: dict[str, str] = {}
-        for name, value in self.build_args.items():
-            if not _CLIENTS_OWN.fullmatch(name):
-                found[name] = Secret(value) if _SOUNDS_SECRET.search(name) else value
+        found = handed(self.build_args)
         found |= {name: Secret(value) for name, (_, value) in self._secret_values().items()}
         return found
 
@@ -82,10 +72,7 @@ class DockerOptions:
         Raises:
             BuildError: A build argument that is a ``Secret``, or called like one, has a name that the client itself looks at.
         """
-        for name, value in self.build_args.items():
-            if _CLIENTS_OWN.fullmatch(name) and (isinstance(value, Secret) or _SOUNDS_SECRET.search(name)):
-                reason = f"the build argument {name} is a secret, and the client itself looks at the environment of that name"
-                raise BuildError(image, reason, "", "mount it instead, with secrets={...} and RUN --mount=type=secret")
+        refuse_exposed(image, "build argument", self.build_args, "mount it instead, with secrets={...} and RUN --mount=type=secret")
 
     def words(self, platforms: PlatformSet, form: Form) -> list[str]:
         """The options on the command line, platforms first."""
@@ -115,8 +102,7 @@ class DockerOptions:
     def _given(self) -> list[str]:
         """Build arguments and secrets."""
         words: list[str] = []
-        for name, value in self.build_args.items():
-            words += ["--build-arg", f"{name}={value}" if _CLIENTS_OWN.fullmatch(name) else name]
+        words += flags("--build-arg", self.build_args)
         for variable, (identity, _) in self._secret_values().items():
             words += ["--secret", f"id={identity},env={variable}"]
         for identity, source in self.secrets.items():
