@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 OLDEST_GO = (1, 26)
 
 
-def go(log: TextIO, *arguments: str, cwd: Path | None = None) -> str:
-    """Run the go command; returns its output."""
+def go(log: TextIO, *arguments: str, cwd: Path | None = None, cpu: str = "") -> str:
+    """Run the go command, for another CPU where one is named; returns its output."""
     env = {"CGO_ENABLED": "0", "GOBIN": str(BIN), "GOFLAGS": "-buildvcs=false", "GOTOOLCHAIN": "local"}
-    return run(log, "go", *arguments, cwd=cwd, env=env)
+    return run(log, "go", *arguments, cwd=cwd, env=env | ({"GOARCH": cpu} if cpu else {}))
 
 
 def needs_go() -> None:
@@ -135,23 +135,26 @@ def kubernetes(name: str, programs: Sequence[str], released: str) -> Recipe:
     return recipe
 
 
-def command(package: str, released: str, ldflags: str = "", tags: str = "") -> Recipe:
+def command(package: str, released: str, ldflags: str = "", tags: str = "", cpu: str = "") -> Recipe:
     """A command of a published module, built as a dependency of an otherwise empty module.
 
     For modules that `go install` refuses: those with replace or exclude lines, and those without a list of versions.
 
     Args:
-        package: Import path of the command, ``MODULE//PATH/IN/IT``.
+        package: Import path of the command, ``MODULE//PATH/IN/IT``; or of the module, which is the command.
         released: Version of the module.
+        ldflags: For the linker.
+        tags: Build tags.
+        cpu: The CPU that it is for, as Go calls it, which then stands behind its name; empty: this machine's.
     """
 
     def recipe(log: TextIO) -> None:
         needs_go()
         module, _, path = package.partition("//")
-        name = path.rpartition("/")[2]
+        name = "-".join(filter(None, (package.rpartition("/")[2], cpu)))
         source = source_folder(name)
         (source / "go.mod").write_text(f"module archkit.test/{name}\n\ngo {OLDEST_GO[0]}.{OLDEST_GO[1]}\n\nrequire {module} {released}\n")
         flags = ["-mod=mod", "-trimpath", f"-ldflags=-s -w {ldflags}", f"-tags={tags}"]
-        go(log, "build", *flags, "-o", str(BIN / name), f"{module}/{path}", cwd=source)
+        go(log, "build", *flags, "-o", str(BIN / name), "/".join(filter(None, (module, path))), cwd=source, cpu=cpu)
 
     return recipe

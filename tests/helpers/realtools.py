@@ -42,6 +42,12 @@ KUBERNETES = "v1.36.3"
 KUBERNETES_PROGRAMS = ("kubectl", "kube-apiserver", "kube-scheduler", "kube-controller-manager")
 KWOK = "v0.8.0"
 KO = "v0.19.1"
+PACK = "v0.38.2"
+LIFECYCLE = "v0.20.5"
+"""What a buildpacks builder is made of, beside buildpacks."""
+LIFECYCLE_FLAGS = f"-X github.com/buildpacks/lifecycle/cmd.Version={LIFECYCLE.lstrip('v')}"
+LIFECYCLE_PROGRAMS = ("lifecycle", "launcher")
+LIFECYCLE_CPUS = ("amd64", "arm64")
 
 ORACLES = Path(__file__).parent.parent / "live" / "oracles"
 QEMU = "qemu-aarch64-static"
@@ -98,6 +104,12 @@ PARTS: dict[str, tuple[str, Recipe]] = {
     "kwok": (KWOK, install(f"sigs.k8s.io/kwok/cmd/kwok@{KWOK}")),
     "ko": (KO, install(f"github.com/google/ko@{KO}")),
     "mvn": (f"jib-{JIB}", maven),
+    "pack": (PACK, command("github.com/buildpacks/pack", PACK, f"-X github.com/buildpacks/pack/pkg/client.Version={PACK.lstrip('v')}")),
+    **{
+        f"{name}-{cpu}": (LIFECYCLE, command(f"github.com/buildpacks/lifecycle//cmd/{name}", LIFECYCLE, LIFECYCLE_FLAGS, cpu=cpu))
+        for name in LIFECYCLE_PROGRAMS
+        for cpu in LIFECYCLE_CPUS
+    },
     "archkit-oracle": (oracle_version(), build(ORACLES, "archkit-oracle")),
     **{name: (packages[0].partition("==")[2], environment(name)) for name, packages in CLIENTS.items()},
     QEMU: ("any", installed("qemu-user-static", QEMU)),
