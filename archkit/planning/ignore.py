@@ -93,7 +93,7 @@ def from_gitignore(lines: Iterable[str]) -> list[str]:
         body = text.removeprefix("!")
         inner = body.rstrip("/")
         anchored = inner.lstrip("/") if "/" in inner else f"**/{inner}"
-        if anchored.strip("/"):
+        if inner.strip("/"):
             found.append(f"{'!' if text.startswith('!') else ''}{anchored}{'/**' if body.endswith('/') else ''}")
     return found
 
