@@ -9,10 +9,11 @@ import uuid
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+from archkit.model.node import ARCH_LABEL, BETA_ARCH_LABEL, BETA_OS_LABEL, OS_LABEL
 from archkit.testing.cluster.defaults import defaulted
 from archkit.testing.cluster.kubelet import condition, pod_status
 from archkit.testing.cluster.managers import UPDATE, Manager, updated
-from archkit.testing.cluster.scheduling import Candidate, choose
+from archkit.testing.cluster.scheduling import UNSCHEDULABLE, Candidate, choose
 from archkit.testing.cluster.workloads import CONTROLLERS
 
 if TYPE_CHECKING:
@@ -128,6 +129,7 @@ class ControlPlane:
 
     def _round(self) -> None:
         self._namespaces()
+        self._nodes()
         self._collect()
         for kind, reconcile in CONTROLLERS.items():
             for obj in self.store.objects(kind):
@@ -150,6 +152,18 @@ class ControlPlane:
             if self.store.get("serviceaccounts", name, "default") is None:
                 account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": name}}
                 self.create("serviceaccounts", account)
+
+    def _nodes(self) -> None:
+        """The deprecated labels say what the others say, and a cordon is a taint: the node lifecycle controller's part."""
+        for node in self.store.objects("nodes"):
+            labels = node["metadata"].get("labels") or {}
+            spec = node.get("spec") or {}
+            others = [taint for taint in spec.get("taints") or () if taint["key"] != UNSCHEDULABLE.key]
+            cordon = {"key": UNSCHEDULABLE.key, "effect": UNSCHEDULABLE.effect}
+            taints = [*others, cordon] if spec.get("unschedulable") else others
+            alike = {beta: labels[key] for key, beta in _BETA.items() if key in labels}
+            kept = {name: value for name, value in spec.items() if name != "taints"} | ({"taints": taints} if taints else {})
+            self.write("nodes", node, {**node, "metadata": {**node["metadata"], "labels": {**labels, **alike}}, "spec": kept})
 
     def _collect(self) -> None:
         """Remove what only objects own that are gone."""
@@ -208,6 +222,7 @@ class ControlPlane:
         return dict(old) if _timeless(status) == _timeless(old) else status
 
 
+_BETA = {OS_LABEL: BETA_OS_LABEL, ARCH_LABEL: BETA_ARCH_LABEL}
 _LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 _TIMES = frozenset({"startedAt", "finishedAt"})
 

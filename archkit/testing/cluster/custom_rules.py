@@ -25,7 +25,7 @@ def custom_errors(schema: Mapping[str, Any], value: Any, where: str) -> list[Fie
         for number, inner in enumerate(value):
             found += custom_errors(schema.get("items") or {}, inner, f"{where}[{number}]")
     if isinstance(schema.get("enum"), list) and value not in schema["enum"]:
-        found.append(unsupported(where, value, map(str, schema["enum"])))
+        found.append(unsupported(where, value, [*map(str, schema["enum"])]))
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         if schema.get("minimum") is not None and value < schema["minimum"]:
             found.append(invalid(where, value, f"{where} in body should be greater than or equal to {schema['minimum']}"))

@@ -34,8 +34,8 @@ _RULES = {
 }
 
 
-def _checked(text: str, pattern: re.Pattern[str], longest: int, rule: str) -> list[str]:
-    wrong = [f"must be no more than {longest} characters"] if len(text) > longest else []
+def _checked(text: str, pattern: re.Pattern[str], longest: int, rule: str, unit: str = "characters") -> list[str]:
+    wrong = [f"must be no more than {longest} {unit}"] if len(text) > longest else []
     return wrong if pattern.fullmatch(text) else [*wrong, _RULES[rule]]
 
 
@@ -59,12 +59,12 @@ def label_key(text: str) -> list[str]:
     prefix, slash, name = text.rpartition("/")
     if slash and not prefix:
         return ["prefix part must be non-empty"]
-    wrong = [f"prefix part {each}" for each in _checked(prefix, _SUBDOMAIN, 253, "subdomain")] if slash else []
+    wrong = [f"prefix part {each}" for each in _checked(prefix, _SUBDOMAIN, 253, "subdomain", "bytes")] if slash else []
     if not name:
         return [*wrong, "name part must be non-empty", _RULES["part"]]
-    return wrong + _checked(name, _NAME_PART, 63, "part")
+    return wrong + [each if each == _RULES["part"] else f"name part {each}" for each in _checked(name, _NAME_PART, 63, "part", "bytes")]
 
 
 def label_value(text: str) -> list[str]:
     """A value of a label."""
-    return _checked(text, _NAME_PART, 63, "value") if text else []
+    return _checked(text, _NAME_PART, 63, "value", "bytes") if text else []

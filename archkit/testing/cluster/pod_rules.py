@@ -25,7 +25,7 @@ def pod_spec_errors(spec: Mapping[str, Any], where: str, *, gated_ok: bool = Fal
     """What is wrong with a pod's spec that stands at ``where``."""
     found = _container_errors(spec, where)
     if spec.get("restartPolicy") not in {"Always", "OnFailure", "Never", None}:
-        found.append(unsupported(f"{where}.restartPolicy", spec.get("restartPolicy"), ["Always", "Never", "OnFailure"]))
+        found.append(unsupported(f"{where}.restartPolicy", spec.get("restartPolicy"), ["Always", "OnFailure", "Never"]))
     for key, value in (spec.get("nodeSelector") or {}).items():
         found += [invalid(f"{where}.nodeSelector", key, each) for each in names.label_key(str(key))]
         found += [invalid(f"{where}.nodeSelector", value, each) for each in names.label_value(str(value))]

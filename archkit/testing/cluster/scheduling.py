@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 UNSCHEDULABLE = Taint("node.kubernetes.io/unschedulable")
 _NOT_SELECTED = "node(s) didn't match Pod's node affinity/selector"
+_NOT_NAMED = "node(s) didn't satisfy plugin(s) [NodeAffinity]"
 _AFFINITY_WEIGHT, _TAINT_WEIGHT = 2, 3
 """Of the scheduler's default profile."""
 
@@ -91,7 +92,8 @@ def choose(spec: Mapping[str, Any], nodes: Sequence[Candidate], load: Mapping[st
     """
     if not nodes:
         return Choice(message="no nodes available to schedule pods")
-    reasons = {node.name: why_not(spec, node) for node in nodes}
+    named = _named(spec)
+    reasons = {node.name: why_not(spec, node) if named is None or node.name in named else _NOT_NAMED for node in nodes}
     fitting = [node for node in nodes if not reasons[node.name]]
     if not fitting:
         return Choice(message=_told(len(nodes), reasons.values()))
@@ -107,6 +109,19 @@ def choose(spec: Mapping[str, Any], nodes: Sequence[Candidate], load: Mapping[st
         ),
     )
     return Choice(best.name)
+
+
+def _named(spec: Mapping[str, Any]) -> set[str] | None:
+    """The nodes that the required terms ask for by name, at which alone the scheduler looks; None where a term names none."""
+    terms = at(spec, ("affinity", "nodeAffinity", REQUIRED, "nodeSelectorTerms")) or ()
+    found: set[str] = set()
+    for term in terms:
+        fields = (term or {}).get("matchFields") or ()
+        names = [{*field["values"]} for field in fields if field["key"] == "metadata.name" and field["operator"] == "In"]
+        if not names:
+            return None
+        found |= set.intersection(*names)
+    return found if terms else None
 
 
 def _scaled(scores: Mapping[str, int]) -> dict[str, int]:

@@ -105,7 +105,7 @@ def forbidden(field: str, detail: str) -> FieldError:
 
 def unsupported(field: str, value: object, known: Iterable[str]) -> FieldError:
     """A field whose value is none of a few."""
-    return FieldError(field, "Unsupported value", "supported values: " + ", ".join(f'"{each}"' for each in sorted(known)), value)
+    return FieldError(field, "Unsupported value", "supported values: " + ", ".join(f'"{each}"' for each in known), value)
 
 
 def invalid_object(kind: str, group: str, name: str, errors: Sequence[FieldError]) -> ApiError:
