@@ -134,10 +134,12 @@ def explained(trouble: Trouble, pod: Mapping[str, Any], cluster: Cluster | None)
         told = f"it may only run on {', '.join(asked)}; " if asked else ""
         reasons = _reasons(place(None, _mapping(pod, "spec"), cluster).excluded)
         return attrs.evolve(trouble, reason=f"{trouble.reason} ({told}the nodes are {nodes}{'; ' if reasons else ''}{reasons})")
-    platform = next((node.platform for node in cluster.nodes if node.name == trouble.node), None)
-    if platform is not None and trouble.final:
-        return attrs.evolve(trouble, reason=f"{trouble.reason}; the node is {platform}")
-    return trouble
+    node = next((node for node in cluster.nodes if node.name == trouble.node), None)
+    if node is None or node.platform is None or not trouble.final:
+        return trouble
+    really = node.reported or node.platform
+    lies = "" if really.os_arch == node.platform.os_arch else f", though its labels say {node.platform}"
+    return attrs.evolve(trouble, reason=f"{trouble.reason}; the node is {really}{lies}")
 
 
 def asked_platforms(spec: Mapping[str, Any]) -> list[str]:

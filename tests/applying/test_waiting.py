@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from archkit.testing import EmbeddedCluster
+    from archkit.testing.faults import FaultRule
 
-DEPLOYMENTS = {"resource": "deployments", "verb": "get", "name": "web"}
 IMAGES = {"example.test/web:1": "linux/amd64", "example.test/web:2": "linux/amd64,linux/s390x"}
 
 
@@ -54,6 +54,11 @@ def changed(**status: Any) -> Callable[[Response], Response]:
         return Response(200, {"Content-Type": "application/json"}, json.dumps(fields).encode())
 
     return change
+
+
+def reading(cluster: EmbeddedCluster) -> FaultRule:
+    """A rule for reads of the Deployment."""
+    return cluster.on("GET", resource="deployments", verb="get", name="web")
 
 
 def test_all_kinds_of_workloads_are_waited_for(archkit_cluster: EmbeddedCluster, applier: Applier) -> None:
@@ -76,7 +81,7 @@ def test_a_node_that_comes_later_is_waited_for_and_told(archkit_cluster: Embedde
     archkit_cluster.add_node("linux/arm64", arch_taint=True)
     applied = applier.apply(DEPLOYMENT)
     with ThreadPoolExecutor(1) as pool:
-        future = pool.submit(lambda: (_wait_for(events, "the scheduler finds no node"), archkit_cluster.add_node()))
+        future = pool.submit(_when_told, events, "the scheduler finds no node", archkit_cluster.add_node)
         applier.wait(applied, timeout=20)
         future.result()
     told = [event.message for event in events if event.work == "wait" and event.stage == "progress"]
@@ -85,11 +90,12 @@ def test_a_node_that_comes_later_is_waited_for_and_told(archkit_cluster: Embedde
     assert told[-1] == "Deployment/default/web: 2 of 2 replicas are available"
 
 
-def _wait_for(events: list[Event], words: str) -> None:
+def _when_told(events: list[Event], words: str, act: Callable[[], object]) -> None:
     until = time.monotonic() + 10
     while not any(words in event.message for event in list(events)):
         assert time.monotonic() < until, events
         time.sleep(0.05)
+    act()
 
 
 def test_a_pod_that_no_node_takes(archkit_cluster: EmbeddedCluster, applier: Applier) -> None:
@@ -149,7 +155,7 @@ def test_a_log_may_say_why_a_container_ends(archkit_cluster: EmbeddedCluster, ap
 def test_every_workload_that_is_not_ready_is_named_worst_first(archkit_cluster: EmbeddedCluster, applier: Applier) -> None:
     archkit_cluster.add_node()
     applied = applier.apply(stream(DEPLOYMENT, JOB, POD))
-    archkit_cluster.on("GET", **DEPLOYMENTS).tamper(changed(availableReplicas=0))
+    reading(archkit_cluster).tamper(changed(availableReplicas=0))
     failed = {"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded", "message": "Job has reached its limit"}
     archkit_cluster.on("GET", resource="jobs", verb="get").tamper(changed(conditions=[failed]))
     with pytest.raises(RolloutError) as caught:
@@ -174,7 +180,7 @@ def test_the_pods_are_not_looked_at_while_the_controller_knows_the_old_version_o
 ) -> None:
     archkit_cluster.add_node("linux/arm64")
     applied = applier.apply(DEPLOYMENT)
-    archkit_cluster.on("GET", **DEPLOYMENTS).tamper(changed(observedGeneration=0))
+    reading(archkit_cluster).tamper(changed(observedGeneration=0))
     with pytest.raises(RolloutTimeoutError, match=r"its controller has not seen this version yet$"):
         applier.wait(applied, timeout=1)
 
@@ -192,7 +198,7 @@ def test_what_is_deleted_meanwhile_is_not_waited_for(archkit_cluster: EmbeddedCl
 def test_a_watch_that_is_refused_breaks_off_or_is_too_old_costs_only_time(archkit_cluster: EmbeddedCluster, applier: Applier) -> None:
     archkit_cluster.add_node()
     applied = applier.apply(DEPLOYMENT)
-    archkit_cluster.on("GET", **DEPLOYMENTS).tamper(changed(availableReplicas=0)).times(4)
+    reading(archkit_cluster).tamper(changed(availableReplicas=0)).times(4)
     archkit_cluster.on("GET", resource="deployments", verb="watch").answer(410).times(1)
     archkit_cluster.on("GET", resource="deployments", verb="watch").drop().times(1)
     gone = '{"type": "ERROR", "object": {"kind": "Status", "code": 410, "reason": "Expired"}}\n'
@@ -204,7 +210,7 @@ def test_who_may_not_watch_looks_again_now_and_then(archkit_cluster: EmbeddedClu
     archkit_cluster.add_node()
     applied = applier.apply(DEPLOYMENT)
     archkit_cluster.deny("watch", "deployments")
-    archkit_cluster.on("GET", **DEPLOYMENTS).tamper(changed(availableReplicas=0)).times(6)
+    reading(archkit_cluster).tamper(changed(availableReplicas=0)).times(6)
     before = len(archkit_cluster.log)
     applier.wait(applied, timeout=30)
     watches = [one for one in archkit_cluster.log[before:] if one.verb == "watch"]
@@ -217,9 +223,9 @@ def test_an_answer_that_fails_now_and_then_is_asked_for_again(archkit_cluster: E
     connection._retries = Retries(attempts=1)
     applier = Applier(connection)
     applied = applier.apply(DEPLOYMENT)
-    archkit_cluster.on("GET", **DEPLOYMENTS).answer(500, body="oh").times(1)
-    archkit_cluster.on("GET", **DEPLOYMENTS).drop().times(1)
-    archkit_cluster.on("GET", **DEPLOYMENTS).answer(200, body="no JSON").times(1)
+    reading(archkit_cluster).answer(500, body="oh").times(1)
+    reading(archkit_cluster).drop().times(1)
+    reading(archkit_cluster).answer(200, body="no JSON").times(1)
     assert len(applier.wait(applied, timeout=30).workloads) == 1
 
 
@@ -228,7 +234,7 @@ def test_a_cluster_that_stays_away_is_told(archkit_cluster: EmbeddedCluster) -> 
     connection._retries = Retries(attempts=1)
     applier = Applier(connection)
     applied = applier.apply(DEPLOYMENT)
-    archkit_cluster.on("GET", **DEPLOYMENTS).drop()
+    reading(archkit_cluster).drop()
     with pytest.raises(RolloutTimeoutError, match="the cluster does not answer: ") as caught:
         applier.wait(applied, timeout=1)
     assert caught.value.workloads == (("Deployment/default/web", "nothing is known of it yet"),)
@@ -269,7 +275,7 @@ def test_who_may_not_read_the_workload_cannot_wait(archkit_cluster: EmbeddedClus
 
 def test_credentials_that_expire_meanwhile_end_the_wait(archkit_cluster: EmbeddedCluster, applier: Applier) -> None:
     applied = applier.apply(DEPLOYMENT)
-    archkit_cluster.on("GET", **DEPLOYMENTS).answer(401, body='{"message": "Unauthorized"}')
+    reading(archkit_cluster).answer(401, body='{"message": "Unauthorized"}')
     with pytest.raises(ClusterSignInError):
         applier.wait(applied, timeout=30)
 
