@@ -87,6 +87,85 @@ def test_the_fixtures_are_listed_with_what_they_are(tmp_path: Path) -> None:
     assert "archkit_images" in out
 
 
+CLUSTER = """
+    import os
+    from pathlib import Path
+
+    def test_a_cluster_for_one_test(archkit_cluster):
+        archkit_cluster.add_node("linux/arm64")
+        assert [node["metadata"]["name"] for node in archkit_cluster.objects("nodes")] == ["node-1"]
+        assert Path(os.environ["KUBECONFIG"]) == archkit_cluster.kubeconfig
+        assert "KUBERNETES_SERVICE_HOST" not in os.environ
+
+    def test_the_next_test_has_an_empty_one(archkit_cluster):
+        assert archkit_cluster.objects("nodes") == []
+
+    def test_its_nodes_pull_from_the_registry_of_the_test(archkit_cluster, archkit_registry, archkit_images):
+        archkit_images.push("app:1", ["linux/amd64", "linux/arm64"])
+        archkit_cluster.add_node("linux/s390x")
+        spec = {"containers": [{"name": "app", "image": f"{archkit_registry.host}/app:1"}]}
+        archkit_cluster.load({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "one"}, "spec": spec})
+        assert archkit_cluster.get("Pod", "one")["status"]["phase"] == "Pending"
+"""
+
+
+def test_a_cluster_for_each_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBECONFIG", "/mine")
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    after = """
+    def test_the_environment_comes_back():
+        assert os.environ["KUBECONFIG"] == "/mine"
+        assert os.environ["KUBERNETES_SERVICE_HOST"] == "10.0.0.1"
+    """
+    assert "4 passed" in run(tmp_path, CLUSTER + after)
+
+
+def test_a_rule_of_a_cluster_is_strict_too_and_its_log_is_shown(tmp_path: Path) -> None:
+    out = run(
+        tmp_path,
+        """
+        import pytest
+        from archkit.testing import Request
+
+        @pytest.fixture
+        def archkit_cluster_options():
+            return {"version": "v1.33.0"}
+
+        def test_strict(archkit_cluster):
+            archkit_cluster.on("GET", resource="nodes").answer(500)
+            assert b"v1.33.0" in archkit_cluster.handle(Request("GET", "/version")).body
+        """,
+    )
+    assert "1 failed" in out
+    assert "on('GET', resource='nodes').answer(500) met 0 requests" in out
+    assert "- archkit_cluster -" in out
+    assert "GET    /version" in out
+
+
+def test_tests_run_side_by_side(tmp_path: Path) -> None:
+    """Two workers of pytest-xdist, every kit in use at the same time."""
+    more = """
+    import pytest
+
+    @pytest.mark.parametrize("number", range(12))
+    def test_kits_of_their_own(number, archkit_registry, archkit_images, archkit_cluster):
+        archkit_images.push("app:1", ["linux/amd64"])
+        archkit_cluster.add_node(count=number)
+        client = archkit_registry.client()
+        assert client.tags(f"{archkit_registry.host}/app") == ["1"]
+        assert len(archkit_cluster.objects("nodes")) == number
+        Path(f"ports-{number}").write_text(f"{archkit_registry.host} {archkit_cluster.host}")
+
+    @pytest.mark.parametrize("number", range(4))
+    def test_failures_come_back_whole(number, archkit_registry):
+        archkit_registry.on("PUT").answer(500)
+    """
+    out = run(tmp_path, CLUSTER + more, "-n", "2")
+    assert "4 failed, 15 passed" in out, out
+    assert out.count("rules that waited for requests which did not come") >= 4
+    assert len(list(tmp_path.glob("ports-*"))) == 12
+
+
 def test_an_unused_plugin_loads_nothing_of_archkit(tmp_path: Path) -> None:
     out = run(
         tmp_path,
