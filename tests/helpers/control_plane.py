@@ -16,6 +16,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -455,3 +456,25 @@ def _prepare(plane: ControlPlane) -> None:
     }
     (plane.folder / "scheduler.json").write_text(json.dumps(config))
     (plane.folder / "stages.yaml").write_text(kube_objects.stages())
+
+
+def main(nodes: Sequence[str]) -> int:
+    """A control plane with these nodes until Ctrl-C; each is ``PLATFORM`` or ``PLATFORM:TAINT``. Returns the exit status."""
+    import realtools
+
+    found = {name: realtools.find(name) for name in PROGRAMS}
+    if missing := [name for name, path in found.items() if path is None]:
+        print(f"missing: {', '.join(missing)}; `python3 noxfile.py tools -- {' '.join(missing)}` brings them", file=sys.stderr)
+        return 1
+    with running({name: path for name, path in found.items() if path is not None}) as plane:
+        for number, text in enumerate(nodes, 1):
+            platform, _, taint = text.partition(":")
+            plane.declare(kube_objects.node(f"node-{number}", platform, taints=[taint] if taint else ()))
+        print(f"export KUBECONFIG={plane.kubeconfig}", flush=True)
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.pause()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
