@@ -11,21 +11,30 @@ from typing import TYPE_CHECKING
 from toolbox import BIN
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable
+    from collections.abc import Generator, Iterable, Mapping
     from pathlib import Path
 
 
+def registry_settings(plain: Iterable[str], trusted: Mapping[str, Path]) -> str:
+    """What BuildKit's configuration says of registries."""
+    secured = (f'[registry."{host}"]\nhttp = false\nca = ["{authority}"]\n' for host, authority in trusted.items())
+    return "".join([*(f'[registry."{host}"]\nhttp = true\n' for host in plain), *secured])
+
+
 @contextmanager
-def running(buildkitd: Path, folder: Path, plain: Iterable[str] = ()) -> Generator[str, None, None]:
+def running(
+    buildkitd: Path, folder: Path, plain: Iterable[str] = (), trusted: Mapping[str, Path] | None = None
+) -> Generator[str, None, None]:
     """The address of a daemon that keeps everything in this folder and is ended afterwards.
 
     Args:
         buildkitd: The program; `runc` must be in the tools' folder or on PATH.
         folder: A short path: that of a socket has at most 108 bytes.
         plain: Registries that speak plain HTTP.
+        trusted: Registries that speak TLS, with the authority of each; on loopback BuildKit would not even try it.
     """
     address = f"unix://{folder}/buildkitd.sock"
-    registries = "".join(f'[registry."{host}"]\nhttp = true\n' for host in plain)
+    registries = registry_settings(plain, trusted or {})
     (folder / "buildkitd.toml").write_text(
         f'root = "{folder}/root"\n[grpc]\naddress = ["{address}"]\n[worker.oci]\nenabled = true\nnetworkMode = "host"\n'
         f"[worker.containerd]\nenabled = false\n{registries}"
