@@ -4,9 +4,9 @@
 ``engine`` puts images into the local engine.
 """
 
+from archkit.building.calls import builder_of as builder_of
 from archkit.building.service import build as build
 from archkit.building.service import refuse_without_place as refuse_without_place
 from archkit.building.session import BuildSession as BuildSession
-from archkit.building.session import builder_of as builder_of
 
 __all__ = ["BuildSession", "build", "builder_of", "refuse_without_place"]

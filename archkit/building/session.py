@@ -12,9 +12,10 @@ import attrs
 
 from archkit.adapters.process import ProcessRunner, unwinding
 from archkit.adapters.workdir import records_of, workdir
+from archkit.building.calls import builder_of, explained, requests_of, shown
 from archkit.building.context import CallContext, OneAtATime, Stop
 from archkit.building.engine import EnginePlace
-from archkit.errors import ArchkitError, BuildError, CancelledError, PlatformNotDelivered, RegistryError
+from archkit.errors import ArchkitError, BuildError, CancelledError, RegistryError
 from archkit.events import Event, Listener, Stage, ignore
 from archkit.model.build import (
     BuilderAbilities,
@@ -36,7 +37,7 @@ from archkit.model.reference import ImageReference
 from archkit.planning.names import final_reference
 from archkit.planning.strategy import can_hold_index, plan_build, plan_findings
 from archkit.planning.tool_output import tool_failure
-from archkit.ports.builder import Artifact, Builder, ExplainsMismatch, Preflight
+from archkit.ports.builder import Artifact, Builder, Preflight
 from archkit.ports.registry import ImageStore
 from archkit.ports.runner import Runner
 from archkit.publishing import Staging, publish
@@ -173,7 +174,7 @@ class BuildSession:
                 engine=self.engine.info if self.engine else None,
             )
             looked += self._preflight(artifact, planned)
-            builds.append(planned)
+            builds.append(self._showing(artifact, planned))
         found = [
             *(finding for decided in targets for finding in decided.findings),
             *(one for item in builds for one in plan_findings(item)),
@@ -229,11 +230,7 @@ class BuildSession:
     # ---- building -----------------------------------------------------------------------------------------------
 
     def _build(self, planned: PlannedBuild, artifact: Artifact) -> list[_Call]:
-        repository = planned.target.repository_only
-        requests = [
-            BuildRequest(artifact, platforms, self._sink_of(planned), reference, repository=repository)
-            for platforms, reference in planned.requests
-        ]
+        requests = requests_of(artifact, planned, self._sink_of(planned))
         if len(requests) == 1 or not (planned.abilities.parallel or planned.abilities.overlap):
             return [self._build_one(planned, artifact, request) for request in requests]
         with ThreadPoolExecutor(len(requests), "archkit-build") as pool:
@@ -261,7 +258,7 @@ class BuildSession:
             if self.engine is not None and planned.engine == "built":
                 return _Call(self._found(self.engine, request, delivered, builder), ())
             pushed = self._read(request, delivered, builder)
-            with _explained(builder, request, delivered, pushed.platforms):
+            with explained(builder, request, delivered, pushed.platforms):
                 findings = verify(
                     pushed, request.platforms, image=planned.image, builder=builder.name, store=self.store, repository=request.repository
                 )
@@ -284,7 +281,7 @@ class BuildSession:
     def _found(self, engine: EnginePlace, request: BuildRequest, delivered: Delivered, builder: Builder) -> PlatformSet:
         reference = request.reference or request.repository
         there = engine.platforms(reference, request.artifact.image)
-        with _explained(builder, request, delivered, there or PlatformSet()):
+        with explained(builder, request, delivered, there or PlatformSet()):
             return engine.check(there, reference, request.platforms, image=request.artifact.image, builder=builder.name)
 
     def _sink_of(self, planned: PlannedBuild) -> Sink:
@@ -310,6 +307,9 @@ class BuildSession:
         return (
             self._call(artifact, "", lambda: builder.preflight(artifact, planned.platforms, self._context(), self._sink_of(planned))) or ()
         )
+
+    def _showing(self, artifact: Artifact, planned: PlannedBuild) -> PlannedBuild:
+        return attrs.evolve(planned, shown=self._call(artifact, "", lambda: shown(artifact, planned, self._sink_of(planned))))
 
     # ---- plumbing -----------------------------------------------------------------------------------------------
 
@@ -359,28 +359,6 @@ class BuildSession:
             tell("failed", str(error) or type(error).__name__)
             raise
         tell("finished", message)
-
-
-def builder_of(artifact: Artifact) -> Builder:
-    """The artifact's builder; without one, files."""
-    if artifact.builder is not None:
-        return artifact.builder
-    from archkit.builders.files import FilesBuilder
-
-    return FilesBuilder()
-
-
-@contextlib.contextmanager
-def _explained(builder: Builder, request: BuildRequest, delivered: Delivered, found: PlatformSet) -> Generator[None, None, None]:
-    """The builder's likely reason goes into the error of a platform that is not there."""
-    try:
-        yield
-    except PlatformNotDelivered as error:
-        if not isinstance(builder, ExplainsMismatch):
-            raise
-        reason = builder.why_not_delivered(request.platforms, found, delivered)
-        told = PlatformNotDelivered(error.image, error.reason, error.platform, reason, error.asked, error.delivered, error.builder)
-        raise told from error
 
 
 @contextlib.contextmanager

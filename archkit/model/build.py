@@ -158,6 +158,8 @@ class PlannedBuild:
     reasons: tuple[str, ...] = ()
     engine: Literal["", "built", "loaded"] = ""
     """For the local engine: built in it, or built as a layout and loaded; empty: it goes elsewhere."""
+    shown: tuple[str, ...] = ()
+    """What exactly each call of the builder will ask for, where the builder can show it."""
 
     @property
     def native(self) -> bool:
@@ -179,11 +181,12 @@ class BuildPlan:
         for build in self.builds:
             lines.append(f"{build.image} -> {build.target} ({self.sink})")
             lines.append(f"  builder: {build.builder}; platforms: {str(build.platforms).replace(',', ', ')}")
-            for platforms, reference in build.requests:
+            for number, (platforms, reference) in enumerate(build.requests):
                 pushed = (
                     "pushed by digest" if reference is None else f"{'left' if build.engine == 'built' else 'pushed'} as {reference.tag}"
                 )
                 lines.append(f"  build {str(platforms).replace(',', ' + ')}, {pushed}")
+                lines += [f"    {line}" for shown in build.shown[number : number + 1] for line in shown.splitlines()]
             lines += [f"  because {reason}" for reason in build.reasons]
         return "\n".join([*lines, *map(str, self.findings)])
 

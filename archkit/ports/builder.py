@@ -136,3 +136,12 @@ class ExplainsMismatch(Protocol):
     def why_not_delivered(self, asked: PlatformSet, found: PlatformSet, delivered: Delivered) -> str:
         """The likely reason and what to do, for the error; ``found`` is what was read back."""
         ...
+
+
+@runtime_checkable
+class ShowsCalls(Protocol):
+    """A builder that can show beforehand what exactly it will ask for, for the plan."""
+
+    def show(self, request: BuildRequest) -> str:
+        """The command line or the request of one call, in any number of lines, without secrets."""
+        ...
