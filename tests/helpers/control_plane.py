@@ -397,7 +397,15 @@ class ControlPlane:
             ],
             "kube-scheduler": [f"--config={self.folder / 'scheduler.json'}", "--secure-port=0"],
             "kube-controller-manager": [own, "--leader-elect=false", "--secure-port=0", "--node-monitor-period=1s", *rates],
-            "kwok": [own, f"--config={self.folder / 'stages.yaml'}", "--manage-all-nodes=true", "--node-lease-duration-seconds=40"],
+            "kwok": [
+                own,
+                f"--config={self.folder / 'stages.yaml'}",
+                "--manage-all-nodes=true",
+                "--node-lease-duration-seconds=40",
+                f"--server-address=127.0.0.1:{self.ports['kwok']}",
+                f"--tls-cert-file={self.folder / 'server.crt'}",
+                f"--tls-private-key-file={self.folder / 'server.key'}",
+            ],
         }[name]
 
 
@@ -426,8 +434,8 @@ def running(programs: Mapping[str, Path]) -> Generator[ControlPlane, None, None]
         ["/bin/sh", "-c", _WATCHDOG, "archkit-watchdog", str(folder)], stdin=subprocess.PIPE, start_new_session=True
     )
     ports: dict[str, int] = {}
-    while len({*ports.values()}) < 3:
-        ports = {name: free_port() for name in ("kube-apiserver", "etcd", "peer")}
+    while len({*ports.values()}) < 4:
+        ports = {name: free_port() for name in ("kube-apiserver", "etcd", "peer", "kwok")}
     plane = ControlPlane(programs, folder, ports, trustme.CA(), {name: secrets.token_hex(16) for name in (ADMIN, *TOKEN_USERS)})
     try:
         _prepare(plane)
@@ -455,7 +463,8 @@ def _prepare(plane: ControlPlane) -> None:
         "clientConnection": {"kubeconfig": str(plane.kubeconfig), "qps": 1000, "burst": 1000},
     }
     (plane.folder / "scheduler.json").write_text(json.dumps(config))
-    (plane.folder / "stages.yaml").write_text(kube_objects.stages())
+    kube_objects.write_logs(plane.folder)
+    (plane.folder / "stages.yaml").write_text(kube_objects.stages(plane.ports["kwok"], plane.folder))
 
 
 def main(nodes: Sequence[str]) -> int:

@@ -7,14 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
 ARM_TAINT = "kubernetes.io/arch=arm64:NoSchedule"
 """What Google Kubernetes Engine puts on its Arm nodes."""
 
 OUTCOME = "archkit.test/outcome"
 """Annotation of a pod (template) that says how its containers end where there is no kubelet to try: a key of OUTCOMES."""
-PULL_FAILURE, EXEC_FORMAT_ERROR, NEVER_READY = "pull-failure", "exec-format-error", "never-ready"
-OUTCOMES = (PULL_FAILURE, EXEC_FORMAT_ERROR, NEVER_READY)
+PULL_FAILURE, EXEC_FORMAT_ERROR, CRASHES, NEVER_READY = "pull-failure", "exec-format-error", "crashes", "never-ready"
+OUTCOMES = (PULL_FAILURE, EXEC_FORMAT_ERROR, CRASHES, NEVER_READY)
+"""EXEC_FORMAT_ERROR says so in the pod's status, as where the termination message falls back to the log; CRASHES does not."""
+WRONG_CPU = "wrong-cpu"
+"""A container of this name has `exec format error` in its log; each other one has ORDINARY_LOG."""
+ORDINARY_LOG, EXEC_FORMAT_LOG = "no database: giving up\n", "exec /app: exec format error\n"
 
 
 def taint(text: str) -> dict[str, str]:
@@ -102,6 +107,9 @@ spec:
   next:
     statusTemplate: |
       phase: Running
+      addresses:
+      - {type: InternalIP, address: 127.0.0.1}
+      daemonEndpoints: {kubeletEndpoint: {Port: KUBELET}}
       conditions:
       - {type: Ready, status: "True", reason: KubeletReady, message: "", lastHeartbeatTime: {{ Now | Quote }}, lastTransitionTime: {{ Now | Quote }}}
 """
@@ -186,8 +194,31 @@ _NOT_EXECUTED = (
 )
 
 
-def stages() -> str:
-    """What kwok does: nodes become ready, pods run, pods of Jobs succeed; those with an OUTCOME end as it says."""
+_LOGS = """\
+apiVersion: kwok.x-k8s.io/v1alpha1
+kind: ClusterLogs
+metadata: {name: logs}
+spec:
+  logs:
+  - {containers: [WRONG], logsFile: "FOLDER/WRONG.txt", previousLogsFile: "FOLDER/WRONG.txt"}
+  - {logsFile: "FOLDER/ordinary.txt", previousLogsFile: "FOLDER/ordinary.txt"}
+"""
+
+
+def write_logs(folder: Path) -> None:
+    """What containers log, as a container runtime keeps it."""
+    for name, said in ((WRONG_CPU, EXEC_FORMAT_LOG), ("ordinary", ORDINARY_LOG)):
+        lines = [f"2026-01-02T03:04:05.678901234Z stderr F {line}\n" for line in said.splitlines()]
+        (folder / f"{name}.txt").write_text("".join(lines))
+
+
+def stages(kubelet: int, logs: Path) -> str:
+    """What kwok does: nodes become ready, pods run, pods of Jobs succeed; those with an OUTCOME end as it says.
+
+    Args:
+        kubelet: The port at which it answers for kubelets.
+        logs: The folder of `write_logs`.
+    """
 
     def pod(name: str, container: str, *, phase: str = "Running", ready: bool = False) -> str:
         when = "DoesNotExist" if name == "runs" else f"In, values: [{name}]"
@@ -198,12 +229,14 @@ def stages() -> str:
         return text
 
     documents = [
-        _NODE_READY,
+        _NODE_READY.replace("KUBELET", str(kubelet)),
+        _LOGS.replace("FOLDER", str(logs)).replace("WRONG", WRONG_CPU),
         _POD_DELETED,
         _JOB_DONE.replace("ANNOTATION", OUTCOME),
         pod("runs", _RUNNING, ready=True),
         pod(PULL_FAILURE, _NOT_PULLED, phase="Pending"),
         pod(EXEC_FORMAT_ERROR, _NOT_EXECUTED),
+        pod(CRASHES, _NOT_EXECUTED.replace('message: "exec /app: exec format error", ', "")),
         pod(NEVER_READY, _RUNNING),
     ]
     return "---\n".join(documents)

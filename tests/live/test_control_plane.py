@@ -14,7 +14,7 @@ import kube_objects
 import process_watch
 import pytest
 from control_plane import Refused, wait_until
-from kube_objects import ARM_TAINT, EXEC_FORMAT_ERROR, NEVER_READY, OUTCOME, PULL_FAILURE, node
+from kube_objects import ARM_TAINT, OUTCOME, node
 
 if TYPE_CHECKING:
     from control_plane import ControlPlane
@@ -79,12 +79,28 @@ def test_what_a_kubelet_would_say_is_made_up_by_annotation(control_plane: Contro
 
     wait_until(lambda: all("startTime" in item["status"] for item in pods(control_plane).values()), "kwok spoke")
     found = {name: item["status"] for name, item in pods(control_plane).items()}
-    pulled, executed, waits = (found[name]["containerStatuses"][0] for name in (PULL_FAILURE, EXEC_FORMAT_ERROR, NEVER_READY))
+    pulled, executed, crashed, waits = (found[name]["containerStatuses"][0] for name in kube_objects.OUTCOMES)
     assert pulled["state"]["waiting"]["reason"] == "ImagePullBackOff"
     assert "no match for platform in manifest" in pulled["state"]["waiting"]["message"]
     assert executed["lastState"]["terminated"]["message"] == "exec /app: exec format error"
+    assert crashed["state"]["waiting"]["reason"] == "CrashLoopBackOff"
+    assert "message" not in crashed["lastState"]["terminated"]
     assert "running" in waits["state"]
-    assert not any(status["ready"] for status in (pulled, executed, waits))
+    assert not any(status["ready"] for status in (pulled, executed, crashed, waits))
+
+
+def test_logs_are_made_up_by_the_containers_name(control_plane: ControlPlane, kubectl: Path) -> None:
+    control_plane.declare(node("one"))
+    containers = [{"name": name, "image": "example.test/app:1"} for name in (kube_objects.WRONG_CPU, "other")]
+    control_plane.create(pod("crashes", outcome=kube_objects.CRASHES, containers=containers))
+    wait_until(lambda: "startTime" in pods(control_plane)["crashes"]["status"], "kwok spoke")
+
+    def log(*words: str) -> str:
+        command = [str(kubectl), "--kubeconfig", str(control_plane.kubeconfig), "logs", "crashes", *words]
+        return subprocess.run(command, capture_output=True, encoding="utf-8", timeout=60, check=True).stdout
+
+    assert log("-c", kube_objects.WRONG_CPU, "--previous") == kube_objects.EXEC_FORMAT_LOG
+    assert log("-c", "other") == kube_objects.ORDINARY_LOG
 
 
 def test_rollouts_and_jobs_finish(control_plane: ControlPlane) -> None:
