@@ -283,7 +283,7 @@ class _Work:
             if item.label not in self.unchecked:
                 found.append(item)
                 continue
-            with self._stopping_at(item):
+            with self._stopping_at(item, checking=True):
                 if item.label in self.later:
                     self._await_kind(item)
                 now = self._check_again(item)
@@ -341,17 +341,18 @@ class _Work:
             self.applier.pause()
 
     @contextlib.contextmanager
-    def _stopping_at(self, item: Checked) -> Generator[None, None, None]:
-        """What goes wrong here says what was applied before."""
+    def _stopping_at(self, item: Checked, *, checking: bool = False) -> Generator[None, None, None]:
+        """What goes wrong here says what was applied before; ``checking`` changes nothing itself."""
         try:
             yield
         except RefusedError as error:
             raise self.applier.refused([attrs.evolve(item, refusal=error.refusal)], self._names, self._applied) from None
         except ClusterError as error:
             reason = f"applying stopped at {item.place}: {error.reason}"
-            rest = tuple(name for name in self._names if name not in {*self._applied, item.label})
+            uncertain = () if checking else (item.label,)
+            rest = tuple(name for name in self._names if name not in {*self._applied, *uncertain})
             remedy = "; ".join(filter(None, (error.remedy, _AGAIN)))
-            raise ApplyError(self.patches.api.name, reason, remedy, (), self._applied, rest, (item.label,)) from error
+            raise ApplyError(self.patches.api.name, reason, remedy, (), self._applied, rest, uncertain) from error
 
     @property
     def _names(self) -> tuple[str, ...]:
