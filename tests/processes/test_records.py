@@ -46,6 +46,32 @@ def test_what_is_written_down_is_ended(records: Path) -> None:
         assert ended(process.pid)
 
 
+CLEANS_UP = """
+import signal, sys, time
+from pathlib import Path
+def end(*_):
+    Path(sys.argv[1]).touch()
+    sys.exit()
+signal.signal(signal.SIGTERM, end if sys.argv[2] == "cleans up" else signal.SIG_IGN)
+print("ready", flush=True)
+time.sleep(300)
+"""
+
+
+@pytest.mark.parametrize("way", ["cleans up", "stays"])
+def test_it_may_clean_up_first(way: str, records: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if way == "stays":
+        monkeypatch.setattr("archkit.adapters.process.tree._GRACE", 0.2)
+    command = [sys.executable, "-c", CLEANS_UP, str(tmp_path / "clean"), way]
+    with subprocess.Popen(command, start_new_session=True, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        record(records, process.pid)
+        end_recorded(records)
+        assert process.wait(10) == (0 if way == "cleans up" else -9)
+    assert (tmp_path / "clean").exists() == (way == "cleans up")
+
+
 def test_another_process_with_the_same_number_is_let_alone(records: Path) -> None:
     with sleeper() as process:
         path = record(records, process.pid)

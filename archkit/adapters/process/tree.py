@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,10 +14,13 @@ import attrs
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 _PROC = Path("/proc")
 HAS_PROC = Path("/proc/self/stat").is_file()
+_GRACE = 10.0
+"""Seconds that a program of a killed process gets to clean up."""
+_LOOK = 0.05
 
 
 @attrs.frozen
@@ -152,8 +156,28 @@ def end_recorded(folder: Path) -> None:
         state = folder.stat()
         if state.st_uid != os.geteuid() or state.st_mode & 0o077:
             return
-        for path in folder.iterdir():
-            pid, _, started = path.read_text(encoding="ascii").strip().partition(" ")
-            found = _facts(int(pid)) if pid.isdecimal() else None
-            if found is not None and str(found.started) == started:
-                ProcessTree(found.pid).kill()
+        recorded = [found for path in folder.iterdir() if (found := _recorded(path)) is not None]
+        _end({one: ProcessTree(one.pid) for one in recorded})
+
+
+def _recorded(path: Path) -> ProcessFacts | None:
+    """The program that is written down in a file, where it still runs."""
+    pid, _, started = path.read_text(encoding="ascii").strip().partition(" ")
+    found = _facts(int(pid)) if pid.isdecimal() else None
+    return found if found is not None and str(found.started) == started else None
+
+
+def _end(trees: Mapping[ProcessFacts, ProcessTree]) -> None:
+    """Ask all of them to end, for some have containers to remove; then end what has not."""
+    for tree in trees.values():
+        tree.terminate()
+    until = time.monotonic() + _GRACE
+    left = dict(trees)
+    while left:
+        # once a number is somebody else's, all that had it has ended
+        left = {one: tree for one, tree in left.items() if _facts(one.pid) in (one, None) and tree.running()}
+        if time.monotonic() >= until:
+            break
+        time.sleep(_LOOK)
+    for tree in left.values():
+        tree.kill()
