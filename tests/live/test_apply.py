@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from control_plane import wait_until
-from kube_objects import ARM_TAINT, EXEC_FORMAT_ERROR, NEVER_READY, OUTCOME, PULL_FAILURE, node
+from kube_objects import ARM_TAINT, CRASHES, EXEC_FORMAT_ERROR, NEVER_READY, OUTCOME, PULL_FAILURE, WRONG_CPU, node
 
 from archkit import (
     Applied,
@@ -452,6 +452,17 @@ def test_an_image_that_does_not_fit_the_node_ends_the_wait_at_once(
     assert time.monotonic() - started < 30
     assert not isinstance(caught.value, RolloutTimeoutError)
     assert says in str(caught.value)
+    assert "the node is linux/amd64" in str(caught.value)
+
+
+def test_a_program_for_another_cpu_that_only_its_log_tells_of_ends_the_wait_at_once(control_plane: ControlPlane, applier: Applier) -> None:
+    control_plane.declare(node("a"))
+    applied = applier.apply(with_outcome(CRASHES).replace("name: web, image", f"name: {WRONG_CPU}, image"))
+
+    with pytest.raises(RolloutError, match=r"the program is for another CPU \(its log says exec format error\)") as caught:
+        applier.wait(applied, timeout=60)
+
+    assert not isinstance(caught.value, RolloutTimeoutError)
     assert "the node is linux/amd64" in str(caught.value)
 
 

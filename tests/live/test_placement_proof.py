@@ -113,7 +113,7 @@ def test_no_pod_lands_where_its_images_do_not_run_and_none_that_could_run_is_lef
             predicted = {node["metadata"]["name"] for node in nodes if kube_scheduler.schedules(answer.spec, node)}
             if predicted != answer.eligible:
                 problems.append(f"{answer.name}: the evaluator of the ordinary tests says {predicted}, not {answer.eligible}")
-            if (answer.landed or None) not in (answer.eligible or {None}):
+            if answer.landed not in (answer.eligible or {""}):
                 problems.append(f"{answer.name}: it landed on {answer.landed!r}, eligible are {answer.eligible}")
             problems += [f"{answer.name}: {wrong} ({item})" for wrong in placements.wrongs(item, nodes, answer.eligible)]
             outcome = "refused rightly" if item.errors else "placed" if answer.landed else "pending rightly"
