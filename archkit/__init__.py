@@ -112,6 +112,7 @@ if TYPE_CHECKING:
     from archkit.ports.builder import Artifact as Artifact
     from archkit.ports.builder import BuildContext as BuildContext
     from archkit.ports.builder import Builder as Builder
+    from archkit.ports.cluster import ClusterApi as ClusterApi
     from archkit.ports.credentials import Credentials as Credentials
     from archkit.ports.credentials import Login as Login
     from archkit.ports.credentials import StaticCredentials as StaticCredentials
@@ -152,6 +153,7 @@ else:
         "CancelledError": "archkit.errors",
         "Change": "archkit.rendering",
         "Cluster": "archkit.model.cluster",
+        "ClusterApi": "archkit.ports.cluster",
         "ClusterConnection": "archkit.adapters.kube",
         "ClusterError": "archkit.errors",
         "ClusterForbiddenError": "archkit.errors",
