@@ -218,27 +218,35 @@ class EmbeddedCluster(EmbeddedServer):
 
     # ---- objects ------------------------------------------------------------------------------------------------
 
-    def load(self, manifest: str | os.PathLike[str] | bytes | Mapping[str, Any], *, namespace: str = "default") -> list[dict[str, Any]]:
-        """Objects as somebody else left them there, made past the log; as they are kept.
+    def load(
+        self, manifest: str | os.PathLike[str] | bytes | Mapping[str, Any], *, namespace: str = "default", manager: str = "somebody-else"
+    ) -> list[dict[str, Any]]:
+        """Objects as somebody else writes them, made or replaced, past the log; as they are kept then.
 
         Args:
             manifest: A path, the text of a manifest (a ``str`` with a line break, or bytes), or an object.
             namespace: Of objects that name none.
+            manager: Who manages their fields.
 
         Raises:
             ValueError: The cluster refuses one; says why.
         """
-        return [self._loaded(document, namespace) for document in _documents(manifest)]
+        return [self._loaded(document, namespace, manager) for document in _documents(manifest)]
 
-    def _loaded(self, document: Mapping[str, Any], namespace: str) -> dict[str, Any]:
+    def _loaded(self, document: Mapping[str, Any], namespace: str, manager: str) -> dict[str, Any]:
         resource = self._resources.of(str(document.get("apiVersion")), str(document.get("kind")))
         if resource is None:
             raise ValueError(f"the cluster has no kind {document.get('kind')} of {document.get('apiVersion')}")
-        place = (document.get("metadata") or {}).get("namespace") or namespace if resource.namespaced else ""
-        root = f"{resource.root}/namespaces/{place}" if resource.namespaced else resource.root
-        request = Request("POST", f"{root}/{resource.plural}?fieldManager=loaded&fieldValidation=Strict", (), json.dumps(document).encode())
-        token = self._access.new_token().reveal()
-        response = self._api.handle(Request(request.method, request.target, [("Authorization", f"Bearer {token}")], request.body))
+        metadata = document.get("metadata") or {}
+        place = metadata.get("namespace") or namespace if resource.namespaced else ""
+        path = f"{resource.root}/namespaces/{place}/{resource.plural}" if resource.namespaced else f"{resource.root}/{resource.plural}"
+        old = self._store.get(resource.key, place, str(metadata.get("name")))
+        if old is not None:
+            path = f"{path}/{metadata['name']}"
+            document = {**document, "metadata": {**metadata, "resourceVersion": old["metadata"]["resourceVersion"]}}
+        headers = [("Authorization", f"Bearer {self._access.new_token().reveal()}")]
+        target = f"{path}?fieldManager={manager}&fieldValidation=Strict"
+        response = self._api.handle(Request("POST" if old is None else "PUT", target, headers, json.dumps(document).encode()))
         answer: dict[str, Any] = json.loads(response.body)
         if response.status >= 400:
             raise ValueError(answer["message"])
