@@ -103,7 +103,7 @@ def _ready(status: StatusFields | None, taints: Sequence[Taint]) -> bool:
     """Whether the kubelet says that it is ready.
 
     Where there is no ``Ready`` condition (the kubelet has not spoken yet, or whoever recorded the node left it out), the
-    taints tell, as they tell the scheduler: every new node gets ``node.kubernetes.io/not-ready`` until it is ready.
+    taints tell, as they tell the scheduler, which puts pods on a node without the condition.
     """
     found = [condition.status == "True" for condition in (status and status.conditions) or () if condition.type == "Ready"]
     return all(found) if found else not any(taint.key in _NOT_READY for taint in taints)
