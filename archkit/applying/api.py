@@ -86,7 +86,7 @@ class Api:
         """
         try:
             found = json.loads(answer.body)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ClusterError(self.name, f"{path} was answered with something that is no JSON") from error
         if not isinstance(found, dict):
             raise ClusterError(self.name, f"{path} was answered with something that is no object")

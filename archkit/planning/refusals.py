@@ -87,7 +87,7 @@ def read_refusal(status: int, body: bytes, *, secret: bool = False) -> Refusal:
 def _fields(body: bytes) -> Mapping[str, Any]:
     try:
         found = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 
@@ -111,7 +111,8 @@ def _by_manager(conflicts: Iterable[Conflict]) -> dict[str, list[str]]:
 
 
 def _told(cause: Mapping[str, Any], *, secret: bool) -> str:
-    field, message = cause.get("field"), _without_values(str(cause.get("message") or ""), secret=secret)
+    field = str(cause.get("field") or "")
+    message = _without_values(str(cause.get("message") or ""), secret=secret or ".env[" in field)  # variables often are secrets
     return f"{field}: {message}" if field else message
 
 

@@ -108,6 +108,16 @@ def test_nothing_that_a_secret_holds_is_shown(body: bytes) -> None:
     assert "hunter2" not in repr(found)
 
 
+def test_the_value_of_a_variable_is_not_shown() -> None:
+    field = "spec.template.spec.containers[0].env[0].value"
+    found = read_refusal(422, status("is invalid", cause(field, 'Invalid value: "hunter2": no')))
+    assert found.message == f"{field}: no"
+
+
+def test_an_answer_that_is_too_deep_is_a_text() -> None:
+    assert read_refusal(500, b"[" * 100_000).kind == "other"
+
+
 @pytest.mark.parametrize(
     ("code", "body", "kind", "shown"),
     [
