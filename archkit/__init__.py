@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from archkit.builders.jib import JibBuilder as JibBuilder
     from archkit.builders.ko import KoBuilder as KoBuilder
     from archkit.building import build as build
+    from archkit.detection import DetectedBuilder as DetectedBuilder
+    from archkit.detection import detect_builder as detect_builder
     from archkit.errors import ApplyError as ApplyError
     from archkit.errors import ArchkitError as ArchkitError
     from archkit.errors import BuildError as BuildError
@@ -169,6 +171,7 @@ else:
         "Delivered": "archkit.model.build",
         "Descriptor": "archkit.model.oci",
         "Digest": "archkit.model.reference",
+        "DetectedBuilder": "archkit.detection",
         "DockerBuilder": "archkit.builders.docker",
         "DockerCredentials": "archkit.adapters.registry",
         "DockerEngine": "archkit.adapters.docker_engine",
@@ -244,6 +247,7 @@ else:
         "ToolTooOldError": "archkit.errors",
         "Verification": "archkit.imagery",
         "build": "archkit.building",
+        "detect_builder": "archkit.detection",
         "inspect": "archkit.imagery",
         "remove_tags": "archkit.imagery",
         "resolve_targets": "archkit.planning.targets",

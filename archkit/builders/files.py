@@ -19,6 +19,7 @@ from archkit.model.platform import ByPlatform, Platform
 from archkit.model.platform_set import PlatformSet
 from archkit.planning.image import Layer, Settings, compose_image
 from archkit.planning.index import compose_index, encode_index
+from archkit.planning.suggestions import suggestions
 from archkit.planning.tool_output import base_lacks_platform
 from archkit.ports.registry import ImageStore
 
@@ -31,17 +32,6 @@ if TYPE_CHECKING:
     from archkit.planning.image import BaseImage
     from archkit.ports.builder import Artifact, BuildContext, Builder
 
-_SUGGESTIONS = (
-    ("Dockerfile", "it has a Dockerfile, which is for Docker"),
-    ("go.mod", "it is a Go module, which ko builds"),
-    ("pom.xml", "it is a Maven project, which Jib builds"),
-    ("build.gradle", "it is a Gradle project, which Jib builds"),
-    ("build.gradle.kts", "it is a Gradle project, which Jib builds"),
-    ("project.toml", "it has a project.toml, which is for Buildpacks"),
-    ("package.json", "it is a Node.js project, which Buildpacks build"),
-    ("pyproject.toml", "it is a Python project, which Buildpacks build"),
-    ("requirements.txt", "it is a Python project, which Buildpacks build"),
-)
 SCRATCH = "scratch"
 
 
@@ -118,8 +108,8 @@ class FilesBuilder:
             if not path.exists():
                 raise BuildError(image, f"{path} does not exist", str(platform), "create it before the build, or correct `files`")
         if self.base == SCRATCH and not self.entrypoint:
-            found = next((text for name, text in _SUGGESTIONS if (folder / name).exists()), "")
-            remedy = "give FilesBuilder(entrypoint=…), or a base that has one"
+            found = next((one.reason for one in suggestions([path.name for path in folder.iterdir()])), "")
+            remedy = "give FilesBuilder(entrypoint=…), or a base that has one" + ("; see detect_builder()" if found else "")
             reason = f"without entrypoint and base the image would only publish the folder {folder}"
             raise BuildError(image, reason + (f"; {found}" if found else ""), "", remedy)
 

@@ -208,7 +208,9 @@ def test_without_a_word_the_public_lifecycle_image_is_taken(pack: Pack, run: Run
 
 
 @needs_toml
-@pytest.mark.parametrize("text", ['[io.buildpacks]\nbuilder = "HOST/builder:1"\n', '[build]\nbuilder = "HOST/builder:1"\n'])
+@pytest.mark.parametrize(
+    "text", ['[_]\nschema-version = "0.2"\n[io.buildpacks]\nbuilder = "HOST/builder:1"\n', '[build]\nbuilder = "HOST/builder:1"\n']
+)
 def test_a_project_descriptor_names_the_builder(text: str, pack: Pack, run: Run, folder: Path) -> None:
     (folder / "app.toml").write_text(filled(text, pack))
 
@@ -230,6 +232,14 @@ def test_a_descriptor_that_is_no_toml(run: Run, folder: Path) -> None:
 
     with pytest.raises(BuildError, match=r"the project descriptor \S+project\.toml cannot be read"):
         run()
+
+
+@needs_toml
+def test_a_descriptor_that_pack_does_not_read(run: Run, folder: Path) -> None:
+    (folder / "project.toml").write_text('[io.buildpacks]\nbuilder = "x"\n')
+
+    with pytest.raises(BuildError, match=r"names no schema version, so pack does not read its \[io\.buildpacks\]"):
+        run(builder=None)
 
 
 @pytest.mark.parametrize(("text", "message"), [(None, "no builder image is named"), ("", "no builder image is named|Python 3.11")])

@@ -152,7 +152,12 @@ def test_mirrors_of_a_registry_come_first() -> None:
 
 def test_project_descriptors() -> None:
     group = [{"id": "a/b", "version": "1"}, {"uri": "docker://x/y"}, {"id": "own", "script": {"inline": "true"}}]
-    found = Descriptor.from_fields({"io": {"buildpacks": {"builder": "x:1", "group": group, "pre": {"group": [{"id": "first"}]}}}})
+    newer = {"schema-version": "0.2"}
+    found = Descriptor.from_fields(
+        {"_": newer, "io": {"buildpacks": {"builder": "x:1", "group": group, "pre": {"group": [{"id": "first"}]}}}}
+    )
     assert found == Descriptor("x:1", ("a/b@1", "docker://x/y", "first"))
     assert Descriptor.from_fields({"build": {"builder": "y", "buildpacks": [{"id": "z"}]}}) == Descriptor("y", ("z",))
     assert Descriptor.from_fields({"project": {"name": "x"}, "io": []}) == Descriptor()
+    assert Descriptor.from_fields({"io": {"buildpacks": {"builder": "x:1"}}}) == Descriptor(ignored=True)
+    assert Descriptor.from_fields({"_": newer, "build": {"builder": "y"}}) == Descriptor()

@@ -201,12 +201,7 @@ class BuildpacksBuilder:
         descriptor = self._descriptor(artifact)
         builder = self.builder or (descriptor.builder if descriptor else "")
         if not builder:
-            reason = (
-                "no builder image is named"
-                if descriptor
-                else f"{self._descriptor_path(artifact)} can be read by Python 3.11 and later only"
-            )
-            raise BuildError(artifact.image, reason, "", "name one with BuildpacksBuilder('IMAGE'), or as builder in project.toml")
+            raise self._no_builder(artifact, descriptor)
         with self._store(context, sink) as store:
             search = ImageSearch(artifact.image, platform, self.pull, store, self._engine(context))
             found = search.in_engine("builder", builder)
@@ -226,6 +221,15 @@ class BuildpacksBuilder:
             needs_own = not trusts or (metadata.lacks(extra) and not self.trust_extra_buildpacks)
             lifecycle = self.lifecycle_image or (f"{LIFECYCLE_IMAGE}:{metadata.lifecycle}" if metadata.lifecycle else "")
             return _Taken(found, run, search.in_engine("lifecycle", lifecycle) if needs_own and lifecycle else None, trusts)
+
+    def _no_builder(self, artifact: ArtifactFacts, descriptor: Descriptor | None) -> BuildError:
+        path, remedy = self._descriptor_path(artifact), "name one with BuildpacksBuilder('IMAGE'), or as builder in project.toml"
+        reason = "no builder image is named"
+        if descriptor is None:
+            reason = f"{path} can be read by Python 3.11 and later only"
+        elif descriptor.ignored:
+            reason = f'{path} names no schema version, so pack does not read its [io.buildpacks]; write schema-version = "0.2" below [_]'
+        return BuildError(artifact.image, reason, "", remedy)
 
     # ---- the build -----------------------------------------------------------------------------------------------
 

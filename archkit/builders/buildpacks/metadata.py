@@ -86,17 +86,21 @@ class Descriptor:
     buildpacks: tuple[str, ...] = ()
     """As :attr:`BuildpacksBuilder.buildpacks` has them; those that stand in the file itself are not among them."""
 
+    ignored: bool = False
+    """Whether there is a table ``[io.buildpacks]`` that pack does not read, because the file names no schema version."""
+
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any]) -> Descriptor:
-        """The descriptor in a TOML file, of schema 0.2 (``[io.buildpacks]``) or 0.1 (``[build]``)."""
-        own = _mapping(_mapping(fields.get("io")).get("buildpacks")) or _mapping(fields.get("build"))
-        groups = [
-            _list(own.get("group")),
-            _list(own.get("buildpacks")),
-            *(_list(_mapping(own.get(name)).get("group")) for name in ("pre", "post")),
-        ]
-        entries = [_mapping(entry) for group in groups for entry in group]
-        return cls(str(own.get("builder") or ""), tuple(map(_buildpack, (one for one in entries if not one.get("script")))))
+        """The descriptor in a TOML file: ``[io.buildpacks]``, or ``[build]`` where the file names no schema version.
+
+        Source: pack's ``pkg/project/project.go``.
+        """
+        newer = _mapping(_mapping(fields.get("io")).get("buildpacks"))
+        ignored = _mapping(fields.get("_")).get("schema-version") in (None, "", "0.1")
+        own = _mapping(fields.get("build")) if ignored else newer
+        groups = [own.get("group"), own.get("buildpacks"), *(_mapping(own.get(name)).get("group") for name in ("pre", "post"))]
+        entries = [entry for group in groups for entry in _mappings(group) if not entry.get("script")]
+        return cls(str(own.get("builder") or ""), tuple(map(_buildpack, entries)), ignored and bool(newer))
 
 
 def _buildpack(entry: Mapping[str, Any]) -> str:
