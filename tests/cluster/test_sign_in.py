@@ -55,6 +55,17 @@ def ask(path: Path) -> Response:
     return Response(found.status, found.headers, found.body)
 
 
+def jwt(expires: int) -> str:
+    def part(fields: dict[str, Any]) -> str:
+        return base64.urlsafe_b64encode(json.dumps(fields).encode()).decode().rstrip("=")
+
+    return f"{part({'alg': 'none'})}.{part({'exp': expires, 'sub': 'jane'})}.hunter2"
+
+
+def oidc(expires: int, **more: str) -> dict[str, Any]:
+    return {"auth-provider": {"name": "oidc", "config": {"id-token": jwt(expires), **more}}}
+
+
 # ---- what is sent ----------------------------------------------------------------------------------------------------
 
 
@@ -64,6 +75,7 @@ def ask(path: Path) -> Response:
         pytest.param({"token": "abc"}, "Bearer abc", id="token"),
         pytest.param({"username": "bob", "password": "pw"}, "Basic Ym9iOnB3", id="password"),
         pytest.param({}, "", id="nobody"),
+        pytest.param(oidc(4_000_000_000), f"Bearer {jwt(4_000_000_000)}", id="OpenID Connect"),
     ],
 )
 def test_what_stands_in_the_kubeconfig_is_sent(user: dict[str, str], sent: str, start: Start, tmp_path: Path) -> None:
@@ -335,6 +347,7 @@ def test_a_program_that_asks_questions_is_not_started(start: Start, tmp_path: Pa
         pytest.param({"client-certificate-data": "%%%", "client-key-data": "%%%"}, id="not base64"),
         pytest.param({"client-certificate-data": "aHVudGVyMg==", "client-key-data": "aHVudGVyMg=="}, id="not PEM"),
         pytest.param({"tokenFile": "gone"}, id="no token file"),
+        pytest.param(oidc(1), id="an OpenID Connect token that has expired and cannot be renewed"),
     ],
 )
 def test_what_cannot_be_used_is_said_before_anything_is_sent(user: dict[str, str], start: Start, tmp_path: Path) -> None:

@@ -59,6 +59,20 @@ text = "kind: Pod\\napiVersion: v1\\nspec:\\n  containers:\\n  - image: web\\n"
 assert "arm64" in AffinityRenderer(platforms={"web": "linux/arm64"}, affinity="always").render(text).text
 """
 
+RECORDED = """
+from archkit import ClusterInspector, Node
+ClusterInspector.from_nodes([Node("a"), {"metadata": {"name": "b"}}]).inspect()
+"""
+CONNECTION = """
+import os, tempfile
+from archkit import ClusterConnection, ClusterInspector
+with tempfile.TemporaryDirectory() as folder:
+    path = os.path.join(folder, "config")
+    with open(path, "w") as file:
+        file.write("contexts: [{name: a, context: {cluster: b}}]\\nclusters: [{name: b, cluster: {server: 'https://b'}}]\\n")
+    ClusterInspector(ClusterConnection.from_kubeconfig(path, context="a"))
+"""
+
 
 @pytest.mark.parametrize(
     ("code", "base", "kept_out"),
@@ -83,6 +97,8 @@ assert "arm64" in AffinityRenderer(platforms={"web": "linux/arm64"}, affinity="a
             id="deciding",
         ),
         pytest.param(RENDER, "import attrs", {"kubernetes", "msgspec", "python_on_whales", "urllib3"}, id="rendering"),
+        pytest.param(RECORDED, "import attrs", {"kubernetes", "urllib3", "yaml"}, id="inspecting what was recorded"),
+        pytest.param(CONNECTION, "import attrs", {"kubernetes", "urllib3"}, id="a connection that has not asked yet"),
         pytest.param(
             "import archkit.pytest_plugin",
             "import pytest",
