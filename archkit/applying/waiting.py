@@ -265,8 +265,8 @@ class Waiting:
 
 
 def _left(until: float) -> float:
-    """Seconds for one request."""
-    return min(30.0, max(1.0, until - time.monotonic()))
+    """Seconds for one request: a slow cluster gets a few, so that a short wait, too, ends with what there is to say."""
+    return min(30.0, max(3.0, until - time.monotonic()))
 
 
 def _metadata(fields: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -35,7 +35,10 @@ if TYPE_CHECKING:
     from archkit.testing import EmbeddedCluster
     from archkit.testing.faults import FaultRule
 
-IMAGES = {"example.test/web:1": "linux/amd64", "example.test/web:2": "linux/amd64,linux/s390x"}
+IMAGES = {
+    **dict.fromkeys(("example.test/web:1", "example.test/db:1", "example.test/agent:1"), "linux/amd64"),
+    "example.test/web:2": "linux/amd64,linux/s390x",
+}
 
 
 @pytest.fixture
@@ -102,12 +105,12 @@ def test_a_pod_that_no_node_takes(archkit_cluster: EmbeddedCluster, applier: App
     archkit_cluster.add_node()
     text = DEPLOYMENT.replace("      containers", "      nodeSelector: {kubernetes.io/arch: s390x}\n      containers")
     with pytest.raises(RolloutTimeoutError) as caught:
-        applier.wait(applier.apply(stream(text, CONFIG)), timeout=1)
+        applier.wait(applier.apply(stream(text, CONFIG)), timeout=2)
     ((label, reason),) = caught.value.workloads
     assert label == "Deployment/default/web"
     assert "it may only run on */s390x; the nodes are linux/amd64 (1); not node-1: nodeSelector asks for kubernetes.io/arch=s390x" in reason
     assert isinstance(caught.value, TimeoutError)
-    assert "1 of 1 workloads are not ready after 1 s" in str(caught.value)
+    assert "1 of 1 workloads are not ready after 2 s" in str(caught.value)
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
 
 
@@ -129,6 +132,25 @@ def test_an_image_that_does_not_fit_ends_the_wait_at_once(
         applier.wait(applier.apply(DEPLOYMENT.replace("example.test/web:1", image)), timeout=60)
     assert time.monotonic() - started < 30
     assert not isinstance(caught.value, RolloutTimeoutError)
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        pytest.param(
+            STATEFUL_SET,
+            "StatefulSet/default/db: 0 of 2 replicas are ready; pod db-0: the program in image example.test/db:1",
+            id="StatefulSet",
+        ),
+        pytest.param(DAEMON_SET, "DaemonSet/default/agent: 0 of 1 pods are available; pod agent-", id="DaemonSet"),
+        pytest.param(POD.replace("hello:1", "web:1"), "Pod/default/hello: it is pending; the program in image", id="Pod"),
+    ],
+)
+def test_the_pods_of_every_kind_are_looked_at(archkit_cluster: EmbeddedCluster, applier: Applier, text: str, says: str) -> None:
+    archkit_cluster.add_node("linux/arm64")
+    with pytest.raises(RolloutError, match="exec format error") as caught:
+        applier.wait(applier.apply(text), timeout=60)
     assert says in str(caught.value)
 
 

@@ -236,7 +236,7 @@ def test_error_findings_stop_it_unless_they_are_allowed(
         with pytest.raises(FindingsError):
             pipeline.run(allow=min(codes))
     with pytest.raises(RolloutTimeoutError, match="the scheduler finds no node"):
-        pipeline.run(allow=codes, timeout=1)
+        pipeline.run(allow=codes, timeout=3)
     assert archkit_cluster.get("Deployment", "hello")["spec"]["replicas"] == 4
 
 
