@@ -15,6 +15,8 @@ from archkit._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from archkit.adapters.docker_engine import DockerEngine as DockerEngine
+    from archkit.adapters.google.signin import GoogleAccessToken as GoogleAccessToken
+    from archkit.adapters.google.signin import GoogleCredentials as GoogleCredentials
     from archkit.adapters.kube import ClusterConnection as ClusterConnection
     from archkit.adapters.oci_layout import OciLayout as OciLayout
     from archkit.adapters.proxies import Proxies as Proxies
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from archkit.applying import Applier as Applier
     from archkit.applying import Rollout as Rollout
     from archkit.builders.buildpacks import BuildpacksBuilder as BuildpacksBuilder
+    from archkit.builders.cloudbuild import CloudBuildBuilder as CloudBuildBuilder
+    from archkit.builders.cloudbuild import GoogleEndpoints as GoogleEndpoints
     from archkit.builders.custom import CustomBuilder as CustomBuilder
     from archkit.builders.docker import DockerBuilder as DockerBuilder
     from archkit.builders.files import FilesBuilder as FilesBuilder
@@ -105,6 +109,10 @@ if TYPE_CHECKING:
     from archkit.pipeline import Pipeline as Pipeline
     from archkit.pipeline import PipelinePlan as PipelinePlan
     from archkit.pipeline import PipelineRun as PipelineRun
+    from archkit.planning.cloudbuild_recipes import BuildpacksRecipe as BuildpacksRecipe
+    from archkit.planning.cloudbuild_recipes import DockerRecipe as DockerRecipe
+    from archkit.planning.cloudbuild_recipes import JibRecipe as JibRecipe
+    from archkit.planning.cloudbuild_recipes import KoRecipe as KoRecipe
     from archkit.planning.kinds import KindRule as KindRule
     from archkit.planning.kinds import PodPlace as PodPlace
     from archkit.planning.placement import PodPlacement as PodPlacement
@@ -151,9 +159,11 @@ else:
         "Builder": "archkit.ports.builder",
         "BuilderAbilities": "archkit.model.build",
         "BuildpacksBuilder": "archkit.builders.buildpacks",
+        "BuildpacksRecipe": "archkit.planning.cloudbuild_recipes",
         "BuiltImage": "archkit.model.build",
         "CancelledError": "archkit.errors",
         "Change": "archkit.rendering",
+        "CloudBuildBuilder": "archkit.builders.cloudbuild",
         "Cluster": "archkit.model.cluster",
         "ClusterApi": "archkit.ports.cluster",
         "ClusterConnection": "archkit.adapters.kube",
@@ -175,6 +185,7 @@ else:
         "DockerBuilder": "archkit.builders.docker",
         "DockerCredentials": "archkit.adapters.registry",
         "DockerEngine": "archkit.adapters.docker_engine",
+        "DockerRecipe": "archkit.planning.cloudbuild_recipes",
         "EmulationMissing": "archkit.errors",
         "Engine": "archkit.ports.engine",
         "EngineImage": "archkit.model.engine",
@@ -185,6 +196,9 @@ else:
         "FilesBuilder": "archkit.builders.files",
         "Finding": "archkit.model.finding",
         "FindingsError": "archkit.errors",
+        "GoogleAccessToken": "archkit.adapters.google.signin",
+        "GoogleCredentials": "archkit.adapters.google.signin",
+        "GoogleEndpoints": "archkit.builders.cloudbuild",
         "ImageDetails": "archkit.imagery",
         "ImageEntry": "archkit.imagery",
         "ImageReference": "archkit.model.reference",
@@ -192,8 +206,10 @@ else:
         "ImmutableFieldError": "archkit.errors",
         "IndexStitcher": "archkit.stitching",
         "JibBuilder": "archkit.builders.jib",
+        "JibRecipe": "archkit.planning.cloudbuild_recipes",
         "KindRule": "archkit.planning.kinds",
         "KoBuilder": "archkit.builders.ko",
+        "KoRecipe": "archkit.planning.cloudbuild_recipes",
         "KubeconfigError": "archkit.errors",
         "LayoutSink": "archkit.model.build",
         "Limits": "archkit.adapters.registry",

@@ -100,6 +100,11 @@ class Uploaded:
     """The version of the object; what somebody else writes under the name is not built."""
 
 
+def default_bucket(project: str) -> str:
+    """The bucket that ``gcloud builds submit`` makes for a project's sources; "google" may not stand in a bucket's name."""
+    return f"{project.replace(':', '_').replace('.', '_').replace('google', 'elgoog')}_cloudbuild"
+
+
 def build_request(image: str, made: Steps, options: CloudBuildOptions, source: Uploaded | None, *, run: str = "") -> dict[str, Any]:
     """The Build to create, as JSON has it.
 
