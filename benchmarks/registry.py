@@ -1,8 +1,8 @@
-"""The embedded registry beside docker-registry and go-containerregistry's registry: start, requests, images.
+"""The fixtures: the embedded registry beside docker-registry and go-containerregistry's registry, the embedded cluster beside kmock.
 
 Rounds are interleaved, so that a busy moment of the machine falls on all of them; minima and medians are printed. The
 client is the same for all: bare sockets for the requests, archkit's for the images. Servers that are not installed are left out
-(`python3 noxfile.py tools` installs them).
+(`python3 noxfile.py tools` installs them). kmock runs in a thread, as synchronous tests need it.
 
     python3 noxfile.py bench -- registry
 
@@ -11,7 +11,10 @@ Targets: start and stop of the fixture under 5 ms, a kept-alive request under 2 
 
 from __future__ import annotations
 
+import asyncio
 import http.client
+import importlib
+import importlib.util
 import json
 import os
 import re
@@ -23,10 +26,10 @@ import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from archkit import RegistryClient
-from archkit.testing import EmbeddedRegistry, ImageFactory
+from archkit.testing import EmbeddedCluster, EmbeddedRegistry, FakeRunner, ImageFactory
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "helpers"))
 import realtools
@@ -36,7 +39,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
 ROUNDS = int(os.environ.get("ARCHKIT_BENCH_ROUNDS", "7"))
-REQUESTS, IMAGES = 300, 10
+REQUESTS, IMAGES, NODES = 300, 10, 3
 START_MS, REQUEST_MS, PLUGIN_MS = 5.0, 2.0, 2.0
 
 
@@ -98,12 +101,69 @@ def servers() -> dict[str, Callable[[], AbstractContextManager[str]]]:
     return found
 
 
-def requests(host: str) -> float:
+@contextmanager
+def cluster() -> Generator[str, None, None]:
+    """An API with some nodes."""
+    with EmbeddedCluster() as made:
+        made.add_node(count=NODES)
+        yield made.host
+
+
+@contextmanager
+def kmock_cluster() -> Generator[str, None, None]:
+    """kmock's API with as many, in a thread."""
+    kmock: Any = importlib.import_module("kmock")
+    listening, ports, stop = threading.Event(), [0], asyncio.Event()
+    loops: list[asyncio.AbstractEventLoop] = []
+
+    async def serve() -> None:
+        async with kmock.KubernetesEmulator() as emulator, kmock.Server(emulator) as server:
+            emulator.resources["v1/nodes"] = kmock.ResourceInfo(kind="Node", singular="node", namespaced=False)
+            for number in range(1, NODES + 1):
+                emulator.objects["v1/nodes", None, f"node-{number}"] = {"metadata": {"name": f"node-{number}"}}
+            ports[0] = server.port
+            loops.append(asyncio.get_running_loop())
+            listening.set()
+            await stop.wait()
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    listening.wait(60)
+    try:
+        yield f"127.0.0.1:{ports[0]}"
+    finally:
+        loops[0].call_soon_threadsafe(stop.set)
+        thread.join()
+
+
+def clusters() -> dict[str, Callable[[], AbstractContextManager[str]]]:
+    """Those that there are."""
+    found: dict[str, Callable[[], AbstractContextManager[str]]] = {"EmbeddedCluster": cluster}
+    if importlib.util.find_spec("kmock") is not None:
+        found["kmock"] = kmock_cluster
+    return found
+
+
+def in_process() -> dict[str, float]:
+    """Milliseconds to make and to leave the kits that are no servers."""
+    times: dict[str, float] = {}
+    with EmbeddedRegistry() as registry:
+        start = time.perf_counter()
+        ImageFactory(registry)
+        times["ImageFactory"] = (time.perf_counter() - start) * 1000
+    start = time.perf_counter()
+    with FakeRunner() as runner:
+        runner.on("tool").answer("").optional()
+    times["FakeRunner"] = (time.perf_counter() - start) * 1000
+    return times
+
+
+def requests(host: str, path: str = "/v2/") -> float:
     """Milliseconds per request on one connection that is kept alive."""
     connection = http.client.HTTPConnection(host, timeout=30)
     start = time.perf_counter()
     for _ in range(REQUESTS):
-        connection.request("GET", "/v2/")
+        connection.request("GET", path)
         connection.getresponse().read()
     took = (time.perf_counter() - start) * 1000 / REQUESTS
     connection.close()
@@ -133,19 +193,34 @@ def plugin(bytecode: str) -> float:
     return float(done.stdout)
 
 
+def spent(server: Callable[[], AbstractContextManager[str]], measure: Callable[[str], list[float]]) -> list[float]:
+    """Milliseconds to start and stop a server, and what is measured while it runs."""
+    start = time.perf_counter()
+    with server() as host:
+        begun = time.perf_counter()
+        found = measure(host)
+        stopping = time.perf_counter()
+    return [(begun - start + time.perf_counter() - stopping) * 1000, *found]
+
+
+def row(name: str, rounds: list[list[float]]) -> str:
+    """A line of a table: minimum and median of each column."""
+    columns = zip(*rounds, strict=True)
+    return f"| {name} | {' | '.join(f'{min(values):.2f} / {statistics.median(values):.2f}' for values in columns)} |"
+
+
 def main() -> int:
-    """Print the table; returns 1 where a target is missed."""
-    found = servers()
-    times: dict[str, dict[str, list[float]]] = {name: {"start": [], "request": [], "image": []} for name in found}
+    """Print the tables; returns 1 where a target is missed."""
+    registries: dict[str, list[list[float]]] = {name: [] for name in servers()}
+    apis: dict[str, list[list[float]]] = {name: [] for name in clusters()}
+    kits: dict[str, list[list[float]]] = {}
     for _ in range(ROUNDS):
-        for name, server in found.items():
-            start = time.perf_counter()
-            with server() as host:
-                begun = time.perf_counter()
-                times[name]["request"].append(requests(host))
-                times[name]["image"].append(images(host))
-                stopping = time.perf_counter()
-            times[name]["start"].append((begun - start + time.perf_counter() - stopping) * 1000)
+        for name, server in servers().items():
+            registries[name].append(spent(server, lambda host: [requests(host), images(host)]))
+        for name, server in clusters().items():
+            apis[name].append(spent(server, lambda host: [requests(host, "/api/v1/nodes/node-1")]))
+        for name, taken in in_process().items():
+            kits.setdefault(name, []).append([taken])
     with tempfile.TemporaryDirectory() as bytecode:
         plugin(bytecode)  # compiles
         plugins = [plugin(bytecode) for _ in range(ROUNDS)]
@@ -153,14 +228,22 @@ def main() -> int:
     print(f"Python {sys.version.split()[0]}, {ROUNDS} rounds; minimum and median in milliseconds\n")
     print("| registry | start and stop | a kept-alive request | push and read an image of two platforms |")
     print("|---|---|---|---|")
-    for name, parts in times.items():
-        cells = (f"{min(values):.2f} / {statistics.median(values):.2f}" for values in parts.values())
-        print(f"| {name} | {' | '.join(cells)} |")
+    for name, rounds in registries.items():
+        print(row(name, rounds))
+    print(f"\n| cluster of {NODES} nodes | start and stop | a kept-alive request for a node |")
+    print("|---|---|---|")
+    for name, rounds in apis.items():
+        print(row(name, rounds))
+    print("\n| kit | make and leave |")
+    print("|---|---|")
+    for name, rounds in kits.items():
+        print(row(name, rounds))
     print(f"\nloading the pytest plugin: {min(plugins):.2f} / {statistics.median(plugins):.2f}")
-    own = times["EmbeddedRegistry"]
+    best = {name: [min(column) for column in zip(*rounds, strict=True)] for name, rounds in {**registries, **apis, **kits}.items()}
+    served = ("EmbeddedRegistry", "EmbeddedCluster")
     met = [
-        (f"start and stop under {START_MS:g} ms", min(own["start"]) < START_MS),
-        (f"a request under {REQUEST_MS:g} ms", min(own["request"]) < REQUEST_MS),
+        *((f"start and stop of {name} under {START_MS:g} ms", best[name][0] < START_MS) for name in (*served, *kits)),
+        *((f"a request to {name} under {REQUEST_MS:g} ms", best[name][1] < REQUEST_MS) for name in served),
         (f"an unused plugin under {PLUGIN_MS:g} ms", min(plugins) < PLUGIN_MS),
     ]
     for what, reached in met:

@@ -21,6 +21,9 @@ from archkit.ports.runner import Completed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from types import TracebackType
+
+    from typing_extensions import Self
 
     from archkit.ports.runner import LineListener, Runner, Stream
 
@@ -152,13 +155,13 @@ class FakeRunner:
 
     A command that no rule is about raises :class:`UnexpectedCommand`, and so does :meth:`check` afterwards, should
     somebody have caught it. :meth:`check` fails too when a rule still waits for its command. Both show what is
-    different and everything that was run. Usable from several threads.
+    different and everything that was run. Usable from several threads. As a context manager it is checked at the end,
+    unless the block raised.
 
-    >>> runner = FakeRunner()
-    >>> rule = runner.on("ko", "version").answer("0.19.1")
-    >>> runner.run(["ko", "version"], env={}, timeout=5).output
+    >>> with FakeRunner() as runner:
+    ...     rule = runner.on("ko", "version").answer("0.19.1")
+    ...     runner.run(["ko", "version"], env={}, timeout=5).output
     '0.19.1'
-    >>> runner.check()
     """
 
     def __init__(self) -> None:
@@ -168,6 +171,13 @@ class FakeRunner:
         self._unexpected: list[str] = []
         self._endings: dict[int, str] = {}
         self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        if kind is None:
+            self.check()
 
     def on(self, *words: Word, env: Mapping[str, str | None] = {}, stdin: bytes | None = None) -> CommandRule:
         """Be prepared for commands; of several rules the first that is about a command and not used up counts.

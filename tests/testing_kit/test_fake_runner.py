@@ -228,3 +228,11 @@ def test_a_test_that_swallows_the_failure_fails_all_the_same(tmp_path: Path) -> 
 
 def test_what_a_rule_raises_is_no_archkit_error() -> None:
     assert not issubclass(UnexpectedCommand, ArchkitError)
+
+
+def test_as_a_context_manager_it_is_checked_at_the_end() -> None:
+    with pytest.raises(UnexpectedCommand, match="expected and did not come"), FakeRunner() as runner:
+        runner.on("ko", "version").answer("1")
+    with pytest.raises(ZeroDivisionError), FakeRunner() as runner:
+        runner.on("ko", "version").answer("1")
+        raise ZeroDivisionError

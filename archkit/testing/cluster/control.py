@@ -53,8 +53,15 @@ class ControlPlane:
 
     # ---- what controllers do ------------------------------------------------------------------------------------
 
-    def create(self, kind: str, obj: Object, *, owner: Object | None = None) -> Object:
-        """A new object, controlled by its owner."""
+    def create(self, kind: str, obj: Object, *, owner: Object | None = None, managed: bool = True) -> Object:
+        """A new object, controlled by its owner.
+
+        Args:
+            kind: As :attr:`Resource.key <archkit.testing.cluster.resources.Resource.key>`.
+            obj: Without apiVersion and kind.
+            owner: None: it has none.
+            managed: Whether it says who manages its fields, which costs most of the time.
+        """
         metadata = dict(obj["metadata"])
         if "name" not in metadata:
             metadata["name"] = metadata["generateName"] + self.suffix()
@@ -69,6 +76,8 @@ class ControlPlane:
         made = defaulted(resource, {**obj, "apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata})
         if kind == "pods":
             made["status"] = {"phase": "Pending", "qosClass": "BestEffort"}
+        if not managed:
+            return self.store.put(resource.key, made)
         manager = Manager("kube-controller-manager", UPDATE, resource.api_version, frozenset(), self.now())
         return self.store.put(resource.key, updated(resource.schema, None, made, manager))
 
@@ -151,7 +160,7 @@ class ControlPlane:
                 self.store.put("namespaces", {**namespace, "status": {"phase": "Active"}})
             if self.store.get("serviceaccounts", name, "default") is None:
                 account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": name}}
-                self.create("serviceaccounts", account)
+                self.create("serviceaccounts", account, managed=False)
 
     def _nodes(self) -> None:
         """The deprecated labels say what the others say, and a cordon is a taint: the node lifecycle controller's part."""

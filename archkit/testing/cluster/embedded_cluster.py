@@ -98,7 +98,7 @@ class EmbeddedCluster(EmbeddedServer):
         self._folder: Path | None = None
         self._nodes = 0
         for name in _NAMESPACES:
-            self._control.create("namespaces", {"metadata": {"name": name}})
+            self._control.create("namespaces", {"metadata": {"name": name}}, managed=False)
         self._control.settle()
 
     # ---- life ---------------------------------------------------------------------------------------------------
@@ -197,7 +197,7 @@ class EmbeddedCluster(EmbeddedServer):
                 called = (name if count == 1 else f"{name}-{number + 1}") if name else f"node-{self._nodes}"
                 more = {**({POOL_LABEL: pool} if pool else {}), **(labels or {})}
                 node = node_object(called, of, more, keep_off, ready=ready, cordoned=cordoned, version=self.version)
-                self._control.create("nodes", node)
+                self._control.create("nodes", node, managed=False)
                 made.append(called)
             self._control.settle()
         return tuple(made)
