@@ -154,6 +154,29 @@ def _known(term: Term, node: Node) -> Term:
     return Term(known or anything, term.fields)
 
 
+_DAEMON_TOLERATIONS: tuple[Mapping[str, object], ...] = tuple(
+    {"key": f"node.kubernetes.io/{key}", "operator": "Exists", "effect": effect}
+    for key, effect in (
+        ("not-ready", "NoExecute"),
+        ("unreachable", "NoExecute"),
+        ("disk-pressure", "NoSchedule"),
+        ("memory-pressure", "NoSchedule"),
+        ("pid-pressure", "NoSchedule"),
+        ("unschedulable", "NoSchedule"),
+    )
+)
+
+
+def as_daemon(pod: Mapping[str, object]) -> Mapping[str, object]:
+    """The pod as a DaemonSet's controller makes it: a cordon does not keep it off.
+
+    Source: Kubernetes documentation, DaemonSet, "Taints and tolerations".
+    """
+    own = pod.get("tolerations")
+    listed = own if isinstance(own, Sequence) and not isinstance(own, str) else ()
+    return {**pod, "tolerations": [*listed, *_DAEMON_TOLERATIONS]}
+
+
 # ---- taints --------------------------------------------------------------------------------------------------------
 
 

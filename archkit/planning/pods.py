@@ -13,7 +13,7 @@ from archkit.model.platform_set import PlatformSet
 from archkit.planning.affinity import AffinityPlan, Note, plan_affinity, variant_note
 from archkit.planning.cells import Shape
 from archkit.planning.edits import Append, Data, Edit, Path, Replace, applied, at, is_empty, put
-from archkit.planning.placement import Places, arch_taints, place, tolerates
+from archkit.planning.placement import Places, arch_taints, as_daemon, place, tolerates
 from archkit.planning.pod_platforms import ImagePlatforms, common_platforms
 from archkit.planning.recent import Recent
 
@@ -162,7 +162,8 @@ def _placed(pod: FoundPod[Any], wishes: Wishes, decision: Decision) -> Decision:
     if cluster is None or pod.holder is None or not (cluster.nodes or cluster.pools):
         return decision
     after = at(applied(decision.rules, pod.path, decision.edits), pod.holder)
-    places = place(decision.platforms, cast("Mapping[str, object]", after) if isinstance(after, Mapping) else {}, cluster)
+    found = cast("Mapping[str, object]", after) if isinstance(after, Mapping) else {}
+    places = place(decision.platforms, as_daemon(found) if pod.kind == "DaemonSet" else found, cluster)
     decision = attrs.evolve(decision, places=places)
     if places.nodes or places.pools or any((note.severity or "error") == "error" and note.code in _FATAL for _, note in decision.notes):
         return decision

@@ -7,7 +7,7 @@ Nothing here asks archkit where a pod may run: that is worked out from what imag
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import kube_objects
@@ -51,6 +51,7 @@ TAINTS = ("dedicated=db:NoSchedule", "gpu:NoExecute", "spot=yes:PreferNoSchedule
 PATHS: dict[str, tuple[str, tuple[str, ...]]] = {
     "Pod": ("v1", ("spec",)),
     "Deployment": ("apps/v1", ("spec", "template", "spec")),
+    "DaemonSet": ("apps/v1", ("spec", "template", "spec")),
     "StatefulSet": ("apps/v1", ("spec", "template", "spec")),
     "Job": ("batch/v1", ("spec", "template", "spec")),
     "CronJob": ("batch/v1", ("spec", "jobTemplate", "spec", "template", "spec")),
@@ -88,8 +89,8 @@ class Options:
 # ---- making things up --------------------------------------------------------------------------------------------
 
 
-def fleet(rng: random.Random) -> list[dict[str, Any]]:
-    """The nodes of one cluster, to be declared."""
+def fleet(rng: random.Random, names: str = "n") -> list[dict[str, Any]]:
+    """The nodes of one cluster, to be declared; ``names`` is what theirs begin with."""
     kind = rng.choice(["one CPU", "two", "two", "gke", "any", "any", "any"])
     if kind == "one CPU":
         platforms = [rng.choice(NODE_PLATFORMS)] * rng.randint(1, 3)
@@ -99,10 +100,10 @@ def fleet(rng: random.Random) -> list[dict[str, Any]]:
         platforms = [("linux", "amd64")] * rng.randint(1, 2) + [("linux", "arm64")] * rng.randint(1, 3)
     else:
         platforms = [rng.choice(NODE_PLATFORMS) for _ in range(rng.randint(2, 8))]
-    return [_node(rng, number, pair, gke=kind == "gke") for number, pair in enumerate(platforms)]
+    return [_node(rng, f"{names}{number}", pair, gke=kind == "gke") for number, pair in enumerate(platforms)]
 
 
-def _node(rng: random.Random, number: int, pair: Pair, *, gke: bool) -> dict[str, Any]:
+def _node(rng: random.Random, name: str, pair: Pair, *, gke: bool) -> dict[str, Any]:
     labels: dict[str, str | None] = {}
     if rng.random() < 0.4:
         labels["disk"] = rng.choice(["ssd", "hdd"])
@@ -119,7 +120,7 @@ def _node(rng: random.Random, number: int, pair: Pair, *, gke: bool) -> dict[str
         taints.append(rng.choice(TAINTS))
     if rng.random() < 0.05:
         taints.append("node-role.kubernetes.io/control-plane:NoSchedule")
-    return kube_objects.node(f"n{number}", "/".join(pair), labels=labels, taints=taints, cordoned=rng.random() < 0.1)
+    return kube_objects.node(name, "/".join(pair), labels=labels, taints=taints, cordoned=rng.random() < 0.1, ready=rng.random() > 0.06)
 
 
 def as_registered(node: Mapping[str, Any]) -> dict[str, Any]:
@@ -127,14 +128,17 @@ def as_registered(node: Mapping[str, Any]) -> dict[str, Any]:
     found = copy.deepcopy(dict(node))
     labels = found["metadata"]["labels"]
     labels.update({beta: labels[key] for key, beta in BETA.items() if key in labels})
-    if found["spec"].get("unschedulable"):
-        cordon = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
-        found["spec"]["taints"] = [*found["spec"].get("taints", []), cordon]
+    state = [("unschedulable", "NoSchedule")] if found["spec"].get("unschedulable") else []
+    if "conditions" in found["status"]:  # it says that it is not ready
+        state += [("not-ready", "NoSchedule"), ("not-ready", "NoExecute")]
+    taints = [{"key": f"node.kubernetes.io/{key}", "effect": effect} for key, effect in state]
+    if taints:
+        found["spec"]["taints"] = [*found["spec"].get("taints", []), *taints]
     return found
 
 
-def pod(rng: random.Random) -> MadePod:
-    """A pod that the API server accepts, with rules of its own."""
+def pod(rng: random.Random, names: str = "n") -> MadePod:
+    """A pod that the API server accepts, with rules of its own; ``names`` is what those of nodes begin with."""
     first = ["linux/amd64", "linux/arm64"] if rng.random() < 0.4 else rng.sample(IMAGE_PLATFORMS, rng.choice([1, 3, 5, 7]))
     images = {"example.test/app0:1": [*dict.fromkeys(first)]}
     for number in range(1, rng.choice([1, 1, 2, 3])):
@@ -146,7 +150,7 @@ def pod(rng: random.Random) -> MadePod:
     if split:
         spec["initContainers"] = containers[:split]
     if rng.random() < 0.55:
-        spec["affinity"] = {"nodeAffinity": _node_affinity(rng)}
+        spec["affinity"] = {"nodeAffinity": _node_affinity(rng, names)}
     if rng.random() < 0.2:
         spec["nodeSelector"] = dict(rng.choice(_SELECTORS) for _ in range(rng.choice([1, 1, 2])))
     if rng.random() < 0.1:
@@ -183,24 +187,31 @@ _TOLERATIONS: tuple[dict[str, Any], ...] = (
 )
 
 
-def _node_affinity(rng: random.Random) -> dict[str, Any]:
+_DAEMON_TOLERATIONS = [
+    {"key": f"node.kubernetes.io/{key}", "operator": "Exists", "effect": effect}
+    for effect, keys in (("NoExecute", ("not-ready", "unreachable")), ("NoSchedule", ("unschedulable", "disk-pressure")))
+    for key in keys
+]
+
+
+def _node_affinity(rng: random.Random, names: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if rng.random() < 0.9:
-        found[REQUIRED] = {"nodeSelectorTerms": [_term(rng) for _ in range(rng.choice([1, 1, 2, 2, 3]))]}
+        found[REQUIRED] = {"nodeSelectorTerms": [_term(rng, names) for _ in range(rng.choice([1, 1, 2, 2, 3]))]}
     if rng.random() < 0.2:
         found[PREFERRED] = [{"weight": rng.randint(1, 100), "preference": {"matchExpressions": [_expression(rng)]}}]
     return found
 
 
-def _term(rng: random.Random) -> dict[str, Any]:
+def _term(rng: random.Random, names: str) -> dict[str, Any]:
     if rng.random() < 0.06:
         return {}
     term: dict[str, Any] = {}
     if rng.random() < 0.95:
         term["matchExpressions"] = [_expression(rng) for _ in range(rng.choice([1, 1, 2, 2, 3]))]
     if rng.random() < 0.15 or not term:
-        names = {"key": "metadata.name", "operator": rng.choice(["In", "NotIn", "NotIn"]), "values": [f"n{rng.randint(0, 5)}"]}
-        term["matchFields"] = [names]
+        operator = rng.choice(["In", "NotIn", "NotIn"])
+        term["matchFields"] = [{"key": "metadata.name", "operator": operator, "values": [f"{names}{rng.randint(0, 5)}"]}]
     return term
 
 
@@ -242,7 +253,12 @@ class Rendered:
     warnings: list[str]
     predicted: set[str]
     """The nodes that archkit says remain."""
-    text: str = field(repr=False, default="")
+    kind: str
+
+    def scheduled(self, spec: Mapping[str, Any]) -> dict[str, Any]:
+        """``before`` or ``after`` as a scheduler gets it: controllers of DaemonSets add tolerations."""
+        own = [*(spec.get("tolerations") or []), *(_DAEMON_TOLERATIONS if self.kind == "DaemonSet" else [])]
+        return {**spec, "tolerations": own} if own else dict(spec)
 
 
 def render(made: MadePod, nodes: Sequence[Mapping[str, Any]], how: Options) -> Rendered:
@@ -268,7 +284,7 @@ def render(made: MadePod, nodes: Sequence[Mapping[str, Any]], how: Options) -> R
         by_severity.get("error", []),
         by_severity.get("warning", []),
         {*(placement.nodes or ())},
-        rendering.text,
+        made.kind,
     )
 
 
@@ -309,7 +325,8 @@ def open_to(rendered: Rendered, node: Mapping[str, Any]) -> bool:
     if not kube_scheduler.selects(rendered.before, labels, node["metadata"]["name"]) or kube_scheduler.refuses_os(rendered.before, labels):
         return False
     forgiven = rendered.options.tolerate_arch_taints
-    return all(forgiven and _tells_cpu(taint, node) for taint in kube_scheduler.repelled(rendered.before, node))
+    repelled = kube_scheduler.repelled(rendered.scheduled(rendered.before), node)
+    return all(forgiven and _tells_cpu(taint, node) for taint in repelled)
 
 
 def _tells_cpu(taint: Mapping[str, Any], node: Mapping[str, Any]) -> bool:

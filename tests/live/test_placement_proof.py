@@ -93,17 +93,19 @@ def test_no_pod_lands_where_its_images_do_not_run_and_none_that_could_run_is_lef
 ) -> None:
     start, counts, kinds = time.monotonic(), Counter[str](), Counter[str]()
     problems: list[str] = []
-    for seed in range(FLEETS):  # names of their own: a list from the cache may still have the last fleet's pods
-        rng = random.Random(f"live {seed}")
+    for seed in range(FLEETS):
+        # names of their own: lists from a cache may still have the last fleet's pods, controllers its nodes' states
+        rng, names = random.Random(f"live {seed}"), f"f{seed}-n"
         control_plane.wipe()
-        control_plane.declare(*placements.fleet(rng))
+        control_plane.declare(*placements.fleet(rng, names))
         nodes = control_plane.listed("api/v1/nodes")
-        names = [node["metadata"]["name"] for node in nodes]
-        pods = [placements.pod(rng) for _ in range(PODS)]
+        pods = [placements.pod(rng, names) for _ in range(PODS)]
         rendered = [placements.render(pod, nodes, placements.options(rng)) for pod in pods]
-        asked = [Asked(f"f{seed}-p{number}", item.before if item.errors else item.after) for number, item in enumerate(rendered)]
+        asked = [
+            Asked(f"f{seed}-p{number}", item.scheduled(item.before if item.errors else item.after)) for number, item in enumerate(rendered)
+        ]
 
-        bound(control_plane, asked, names)
+        bound(control_plane, asked, [node["metadata"]["name"] for node in nodes])
 
         counts["scenarios"] += PODS
         counts["fleets"] += 1
@@ -172,3 +174,31 @@ def test_on_a_cluster_like_gkes_only_what_runs_on_arm_is_let_onto_arm_nodes(cont
         "wants-arm": [exact],
         "wants-amd64": None,
     }
+
+
+def test_a_daemon_set_gets_a_pod_on_each_node_that_runs_it_and_on_no_other(control_plane: ControlPlane) -> None:
+    node = kube_objects.node
+    control_plane.declare(
+        node("intel"),
+        node("cordoned", cordoned=True),
+        node("arm", "linux/arm64", taints=[kube_objects.ARM_TAINT]),
+        node("windows", "windows/amd64"),
+        node("mainframe", "linux/s390x"),
+        node("gpu", taints=["gpu:NoSchedule"]),
+    )
+    nodes = control_plane.listed("api/v1/nodes")
+    images = {"example.test/agent:1": ["linux/amd64", "linux/arm64"]}
+    made = placements.MadePod("DaemonSet", {"containers": [{"name": "agent", "image": "example.test/agent:1"}]}, images)
+    rendered = placements.render(made, nodes, placements.Options())
+    template = {"metadata": {"labels": {"app": "agent"}}, "spec": rendered.after}
+    spec = {"selector": {"matchLabels": {"app": "agent"}}, "template": template}
+
+    control_plane.create({"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": "agent"}, "spec": spec})
+
+    def status() -> dict[str, int]:
+        found: dict[str, int] = control_plane.request("GET", "apis/apps/v1/namespaces/default/daemonsets/agent")["status"]
+        return found
+
+    wait_until(lambda: status().get("numberAvailable") == status()["desiredNumberScheduled"] == 3, "the daemon set is available")
+    landed = {pod["spec"]["nodeName"] for pod in control_plane.listed("api/v1/namespaces/default/pods")}
+    assert landed == rendered.predicted == {"intel", "cordoned", "arm"}

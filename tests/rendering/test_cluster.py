@@ -218,3 +218,20 @@ def test_numbers_are_compared_as_the_scheduler_compares_them(cores: str, remains
     sized = Node("a", {"kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64", "cores": cores})
 
     assert (render(Cluster(nodes=[sized]), affinity).pods[0].nodes == ("a",)) is remains
+
+
+@pytest.mark.parametrize(
+    ("kind", "nodes"),
+    [
+        pytest.param("DaemonSet", ("a", "cordoned"), id="its controller tolerates a cordon"),
+        pytest.param("Deployment", ("a",), id="others not"),
+    ],
+)
+def test_a_cordon_keeps_off_what_the_scheduler_places(kind: str, nodes: tuple[str, ...]) -> None:
+    cluster = Cluster(nodes=[node("a"), node("cordoned", cordoned=True), node("tainted", "amd64", "linux", Taint("gpu"))])
+    text = f"apiVersion: apps/v1\nkind: {kind}\nspec: {{template: {{spec: {{containers: [{{image: web}}]}}}}}}\n"
+
+    rendered = AffinityRenderer(platforms={"web": "linux/amd64"}, cluster=cluster).render(text)
+
+    assert rendered.pods[0].nodes == nodes
+    assert "tolerations" not in rendered.text

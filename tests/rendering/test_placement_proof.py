@@ -19,7 +19,7 @@ def test_a_rendered_pod_lands_exactly_where_its_images_run_and_its_user_lets_it(
         rng = random.Random(seed)
         nodes = [placements.as_registered(node) for node in placements.fleet(rng)]
         rendered = placements.render(placements.pod(rng), nodes, placements.options(rng))
-        eligible = {node["metadata"]["name"] for node in nodes if kube_scheduler.schedules(rendered.after, node)}
+        eligible = {node["metadata"]["name"] for node in nodes if kube_scheduler.schedules(rendered.scheduled(rendered.after), node)}
 
         assert not placements.wrongs(rendered, nodes, eligible), (seed, nodes, rendered)
 
