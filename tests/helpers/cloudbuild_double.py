@@ -118,10 +118,10 @@ class CloudDouble:
     objects: dict[str, bytes] = field(default_factory=dict)
     """By `bucket/name`."""
     buckets: list[str] = field(default_factory=lambda: [BUCKET])
-    requests: list[Request] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list, repr=False)
     problems: list[str] = field(default_factory=list)
     """What Google would not have taken."""
-    tokens: set[str] = field(default_factory=lambda: {TOKEN})
+    tokens: set[str] = field(default_factory=lambda: {TOKEN}, repr=False)
     _refusals: list[tuple[str, re.Pattern[str], Response, int]] = field(default_factory=list)
     _sessions: dict[str, tuple[str, int, bytearray]] = field(default_factory=dict)
     _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
