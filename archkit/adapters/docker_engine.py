@@ -10,6 +10,7 @@ import json
 import platform as machine
 import sys
 import threading
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -25,6 +26,7 @@ from archkit.planning.docker import OLDEST_BUILDX, BuilderFacts, DockerFacts, bu
 from archkit.ports.runner import Completed, Runner
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from archkit.model.reference import ImageReference
@@ -183,6 +185,37 @@ class DockerEngine:
         if done.status and self.find(reference) is not None:
             raise CommandError(done.command, done.status, done.messages)
 
+    # ---- what tools leave in it ------------------------------------------------------------------------------------
+
+    def remove_abandoned(self, *, label: str, marks: str, volumes: Sequence[str], images: str, seconds: float) -> None:
+        """Remove the containers of a tool that was killed, which removes them itself as soon as they have ended.
+
+        Args:
+            label: What the tool's containers have, ``name=value``.
+            marks: How a volume is called, at its beginning, that only archkit's containers of the tool use.
+            volumes: How the volumes are called, at their beginning, that go with such a container.
+            images: The same of the image that it was made from.
+            seconds: How long ago, by the engine's clock, it must have ended.
+
+        Raises:
+            ToolNotFoundError: There is no client.
+            CommandError: The engine does not answer.
+        """
+        ended = self._ask("ps", "--all", "--quiet", "--no-trunc", "--filter", f"label={label}", "--filter", "status=exited").split()
+        if not ended:
+            return
+        now = _time(self._ask("info", "--format", "{{.SystemTime}}"))
+        for fields in json.loads(self._run("inspect", *ended, check=False).output or "[]"):  # some may be gone by now
+            names = [str(mount.get("Name", "")) for mount in fields["Mounts"] if mount.get("Type") == "volume"]
+            if not any(name.startswith(marks) for name in names) or now - _time(fields["State"]["FinishedAt"]) < seconds:
+                continue
+            self._run("rm", "--force", str(fields["Id"]), check=False)
+            for name in names:
+                if name.startswith(tuple(volumes)):
+                    self._run("volume", "rm", name, check=False)
+            if str(fields["Config"]["Image"]).startswith(images):
+                self._run("image", "rm", str(fields["Config"]["Image"]), check=False)
+
     # ---- running --------------------------------------------------------------------------------------------------
 
     def _ask(self, *words: str) -> str:
@@ -199,6 +232,11 @@ class DockerEngine:
 def _platform(fields: dict[str, Any]) -> Platform:
     names = {"os": "Os", "architecture": "Architecture", "variant": "Variant", "os.version": "OsVersion"}
     return Platform.from_oci({name: fields[key] for name, key in names.items() if fields.get(key)})
+
+
+def _time(text: str) -> float:
+    """Seconds of a time as the engine writes it, whose fractions Python 3.10 cannot read."""
+    return datetime.strptime(text.strip()[:19], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc).timestamp()
 
 
 def client_environment(changes: dict[str, str | None] | None = None) -> dict[str, str]:

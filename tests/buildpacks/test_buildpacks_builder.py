@@ -527,6 +527,27 @@ def test_cancel(pack: Pack, run: Run) -> None:
     assert list(pack.registry.tags("web")) == []
 
 
+def ended(number: str, cache: str, when: str) -> dict[str, Any]:
+    """A container of pack, as `docker inspect` tells."""
+    volumes = [f"pack-layers-{number}", f"pack-app-{number}", cache, "mine"]
+    mounts: list[dict[str, str]] = [{"Type": "volume", "Name": name} for name in volumes]
+    config = {"Image": f"pack.local/builder/{number}:latest"}
+    return {"Id": number, "Mounts": [*mounts, {"Type": "bind"}], "State": {"FinishedAt": when}, "Config": config}
+
+
+def test_what_a_killed_run_left_in_the_engine_is_removed(pack: Pack, run: Run) -> None:
+    """pack removes its containers itself; those that ended long ago are nobody's. Others than archkit's are let alone."""
+    pack.ended = [
+        ended("a", "archkit-cache-0-linux_amd64.build", "2026-11-24T19:00:00.5Z"),
+        ended("b", "archkit-cache-0-linux_amd64.build", "2026-11-24T19:55:00.5Z"),
+        ended("c", "pack-cache-x.build", "2026-11-24T19:00:00.5Z"),
+    ]
+
+    run("linux/amd64")
+
+    assert pack.removed == ["rm --force a", "volume rm pack-layers-a", "volume rm pack-app-a", "image rm pack.local/builder/a:latest"]
+
+
 def test_lines_are_passed_on_with_their_platform(pack: Pack, run: Run) -> None:
     events: list[Event] = []
     run(more={"on_event": events.append})

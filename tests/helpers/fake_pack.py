@@ -50,6 +50,10 @@ class Pack:
     installed: bool = True
     info: Answer | None = attrs.field(factory=lambda: Answer(json.dumps(INFO)))
     """What `docker info` says; None: there is no docker client."""
+    ended: list[dict[str, Any]] = attrs.field(factory=list)
+    """Containers of pack that have ended and are still there, as `docker inspect` tells."""
+    removed: list[str] = attrs.field(factory=list)
+    """What `docker rm`, `docker volume` and `docker image` were asked to remove of it."""
     labels: dict[str, str] = attrs.field(factory=dict)
     """Of the images that the engine has."""
 
@@ -60,12 +64,21 @@ class Pack:
         for name in ("run:1", "lifecycle:0.20.5"):
             self.images.push(name, BOTH)
         runner = self.docker.runner
+        runner.on("docker", ..., "info", "--format", "{{.SystemTime}}").answer("2026-11-24T20:00:00.123456789Z\n").optional()
         runner.on("docker", ..., "info", ...).do(self._info).optional()
+        runner.on("docker", ..., "ps", ...).do(lambda _: self._listed()).optional()
+        runner.on("docker", "inspect", ...).do(lambda _: Answer(json.dumps(self.ended))).optional()
+        runner.on("docker", re.compile("rm|volume"), ...).do(lambda call: self.removed.append(" ".join(call.command[1:]))).optional()
         runner.on("docker", "image", "inspect", ...).do(self._inspect).optional()
         runner.on("docker", re.compile("tag|image"), ...).do(self._names).optional()
         runner.on("pack", "version", ...).do(self._version).optional()
         runner.on("pack", "config", "trusted-builders", "list", ...).do(lambda _: Answer(self.trusts)).optional()
         runner.on("pack", "build", ...).do(self.act).optional()
+
+    def _listed(self) -> Answer:
+        if self.info is None:
+            raise ToolNotFoundError("docker")
+        return Answer("".join(f"{one['Id']}\n" for one in self.ended))
 
     def _version(self, _: Call) -> Answer:
         if not self.installed:
@@ -87,8 +100,8 @@ class Pack:
     def _names(self, call: Call) -> None:
         if call.command[1] == "tag":
             self.docker.local[call.command[-1]] = self.docker.local[call.command[-2]]
-        else:
-            del self.docker.local[call.command[-1]]
+        elif self.docker.local.pop(call.command[-1], None) is None:
+            self.removed.append(" ".join(call.command[1:]))
 
     def act(self, call: Call) -> Answer:
         """Build, or what the test wants instead."""

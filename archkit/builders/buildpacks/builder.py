@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, get_args
 
 import attrs
@@ -13,6 +13,7 @@ from archkit.adapters.binfmt import this_machine
 from archkit.adapters.docker_engine import DockerEngine, client_environment
 from archkit.adapters.toml import load_toml
 from archkit.builders.buildpacks.command import (
+    CACHE_PREFIX,
     OLDEST,
     OWN_FLAGS,
     cache_words,
@@ -50,6 +51,8 @@ if TYPE_CHECKING:
 
 _QUESTION_TIMEOUT = 60.0
 """Seconds for a question to pack."""
+_ABANDONED = 600.0
+"""Seconds after which a container of pack that has ended belongs to nobody: pack copies reports out of it, then removes it."""
 _FILE_LIMIT = 1024 * 1024
 """Largest ``project.toml`` and ``report.toml`` that is read, in bytes."""
 _LOOPBACK = ("localhost", "127.", "[::1]")
@@ -240,6 +243,7 @@ class BuildpacksBuilder:
             BuildError: As :meth:`preflight`; or pack failed.
         """
         image, platform = request.artifact.image, request.platform
+        self._remove_abandoned(context)
         taken = self._taken(request.artifact, platform, context, request.sink)
         report, temporary = context.workdir / "report", context.workdir / "tmp"
         for folder in (report, temporary):
@@ -329,6 +333,13 @@ class BuildpacksBuilder:
             return self._engine(context).machine()
         except ToolNotFoundError:  # pack needs no docker client; what it would have told stays unknown
             return DockerFacts()
+
+    def _remove_abandoned(self, context: BuildContext) -> None:
+        """What a run leaves that was killed: pack dies with it as soon as it has something to print."""
+        with suppress(ToolNotFoundError):
+            self._engine(context).remove_abandoned(
+                label="author=pack", marks=CACHE_PREFIX, volumes=("pack-layers-", "pack-app-"), images="pack.local/", seconds=_ABANDONED
+            )
 
     def _pack(self, context: BuildContext, *words: str) -> str:
         temporary = context.workdir / "tmp"

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 OLDEST = (0, 35, 0)
 """From here on ``pack build`` has ``--platform``. Source: buildpacks/pack issue 2154."""
+CACHE_PREFIX = "archkit-cache-"
+"""How the cache volumes are called that archkit names."""
 OWN_FLAGS = frozenset(
     [
         "--builder",
@@ -121,7 +123,7 @@ def cache_words(repository: ImageReference, platform: Platform, *, caches: Itera
         return [*words, "--cache-image", str(child_tag(named.with_tag(named.tag or "latest"), platform))]
     kinds = [kind for kind in ("build", "launch") if not any(f"type={kind}" in text for text in given)]
     number = hashlib.sha256(f"{repository.name}{key}".encode()).hexdigest()[:16]
-    own = [f"type={kind};format=volume;name=archkit-cache-{number}-{platform.tag_suffix}.{kind}" for kind in kinds]
+    own = [f"type={kind};format=volume;name={CACHE_PREFIX}{number}-{platform.tag_suffix}.{kind}" for kind in kinds]
     return [*words, *(word for text in own for word in ("--cache", text))]
 
 
