@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -24,6 +25,8 @@ _SHORTEST = 0.3
 """Seconds between two looks at the same workload, however much happens."""
 _LONGEST = 2.0
 """Seconds after which it is looked at again though nothing was heard."""
+_AT_ONCE = 8
+"""Workloads that are looked at at the same time."""
 _PODS = 100
 """Pods of one workload that are looked at."""
 _TOLD = 3
@@ -74,33 +77,38 @@ class Waiting:
         followed = [_Followed(item.label, item.path) for item in objects if (item.api_version.rpartition("/")[0], item.kind) in WORKLOADS]
         until = time.monotonic() + timeout
         pending = list(followed)
-        while True:
-            started = time.monotonic()
-            self._look_at(pending, until)
-            pending = [one for one in pending if one.verdict.state != "done"]
-            if any(one.verdict.state == "failed" for one in pending):
-                raise self._failed(pending, len(followed))
-            if not pending:
-                return Rollout(tuple((one.label, one.verdict.reason) for one in followed))
-            if time.monotonic() >= until:
-                raise self._too_late(pending, len(followed), timeout)
-            self._listen(pending[0], until, started)
+        with ThreadPoolExecutor(_AT_ONCE, "archkit-wait") as pool:
+            while True:
+                started = time.monotonic()
+                self._look_at(pending, until, pool)
+                pending = [one for one in pending if one.verdict.state != "done"]
+                if any(one.verdict.state == "failed" for one in pending):
+                    raise self._failed(pending, len(followed))
+                if not pending:
+                    return Rollout(tuple((one.label, one.verdict.reason) for one in followed))
+                if time.monotonic() >= until:
+                    raise self._too_late(pending, len(followed), timeout)
+                self._listen(pending[0], until, started)
 
     # ---- one round -----------------------------------------------------------------------------------------------
 
-    def _look_at(self, pending: Sequence[_Followed], until: float) -> None:
-        self._silence = ""
-        for one in pending:
-            if self.cancel.is_set():
-                raise CancelledError(f"waiting for {', '.join(item.label for item in pending)}")
+    def _look_at(self, pending: Sequence[_Followed], until: float, pool: ThreadPoolExecutor) -> None:
+        if self.cancel.is_set():
+            raise CancelledError(f"waiting for {', '.join(one.label for one in pending)}")
+
+        def look(one: _Followed) -> Verdict | ClusterError:
             try:
-                found = self._judged(one, until)
+                return self._judged(one, until)
             except (ClusterForbiddenError, ClusterSignInError):
                 raise
             except ClusterError as error:  # it may come back: the API server of a cluster that is upgraded does
-                self._silence = error.reason
-                return
-            if found != one.verdict:
+                return error
+
+        self._silence = ""
+        for one, found in zip(pending, pool.map(look, pending), strict=True):
+            if isinstance(found, ClusterError):
+                self._silence = found.reason
+            elif found != one.verdict:
                 one.verdict = found
                 self.tell(f"{one.label}: {found.reason}")
 
