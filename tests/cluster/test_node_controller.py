@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from archkit.testing import EmbeddedCluster
 
 REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
@@ -31,6 +33,26 @@ def test_a_cordon_is_a_taint_as_long_as_it_lasts() -> None:
     cluster.load(node)
 
     assert cluster.get("Node", "a")["spec"]["taints"] == [{"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}]
+
+
+@pytest.mark.parametrize(
+    ("ready", "keys"),
+    [
+        pytest.param("True", set[str](), id="ready"),
+        pytest.param("False", {"node.kubernetes.io/not-ready"}, id="its kubelet says no"),
+        pytest.param("Unknown", {"node.kubernetes.io/unreachable"}, id="its kubelet says nothing"),
+    ],
+)
+def test_a_node_that_is_not_ready_keeps_pods_off(ready: str, keys: set[str]) -> None:
+    cluster = EmbeddedCluster()
+    conditions = [{"type": "Ready", "status": ready}]
+    cluster.load({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "a"}, "status": {"conditions": conditions}})
+
+    taints = cluster.get("Node", "a")["spec"].get("taints", [])
+
+    assert {(taint["key"], taint["effect"]) for taint in taints} == {
+        (key, effect) for key in keys for effect in ("NoSchedule", "NoExecute")
+    }
 
 
 def test_nodes_that_no_term_names_are_not_looked_at() -> None:

@@ -72,12 +72,12 @@ def test_generated_pods_are_bound_or_stay_pending_alike(control_plane: ControlPl
     start, counts = time.monotonic(), Counter[str]()
     problems: list[str] = []
     for seed in range(FLEETS):
-        rng = random.Random(f"embedded {seed}")
-        fleet = placements.fleet(rng)
+        rng, names = random.Random(f"embedded {seed}"), f"f{seed}-n"
+        fleet = placements.fleet(rng, names)
         control_plane.wipe()
         control_plane.declare(*fleet)
         nodes = {node["metadata"]["name"]: node for node in control_plane.listed("api/v1/nodes")}
-        made = [placements.pod(rng) for _ in range(PODS)]
+        made = [placements.pod(rng, names) for _ in range(PODS)]
         specs = [spec for pod in made for spec in (pod.spec, placements.render(pod, [*nodes.values()], placements.options(rng)).after)]
         pods = [manifest(f"f{seed}-{number}", spec) for number, spec in enumerate(specs)]
 

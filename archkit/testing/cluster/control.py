@@ -163,13 +163,16 @@ class ControlPlane:
                 self.create("serviceaccounts", account, managed=False)
 
     def _nodes(self) -> None:
-        """The deprecated labels say what the others say, and a cordon is a taint: the node lifecycle controller's part."""
+        """The deprecated labels say what the others say, and a node's state is taints: the node lifecycle controller's part."""
         for node in self.store.objects("nodes"):
             labels = node["metadata"].get("labels") or {}
             spec = node.get("spec") or {}
-            others = [taint for taint in spec.get("taints") or () if taint["key"] != UNSCHEDULABLE.key]
-            cordon = {"key": UNSCHEDULABLE.key, "effect": UNSCHEDULABLE.effect}
-            taints = [*others, cordon] if spec.get("unschedulable") else others
+            ready = {item["type"]: item["status"] for item in (node.get("status") or {}).get("conditions") or ()}.get("Ready")
+            states = {_NOT_READY: ready == "False", _UNREACHABLE: ready == "Unknown", _CORDON: bool(spec.get("unschedulable"))}
+            taints = [each for each in spec.get("taints") or () if states.get(each["key"], True)]
+            there = {(each["key"], each["effect"]) for each in taints}
+            wanted = [(key, effect) for key, holds in states.items() if holds for effect in _EFFECTS[key]]
+            taints += [{"key": key, "effect": effect} for key, effect in wanted if (key, effect) not in there]
             alike = {beta: labels[key] for key, beta in _BETA.items() if key in labels}
             kept = {name: value for name, value in spec.items() if name != "taints"} | ({"taints": taints} if taints else {})
             self.write("nodes", node, {**node, "metadata": {**node["metadata"], "labels": {**labels, **alike}}, "spec": kept})
@@ -231,6 +234,8 @@ class ControlPlane:
         return dict(old) if _timeless(status) == _timeless(old) else status
 
 
+_CORDON, _NOT_READY, _UNREACHABLE = UNSCHEDULABLE.key, "node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"
+_EFFECTS = {_CORDON: ("NoSchedule",), _NOT_READY: ("NoSchedule", "NoExecute"), _UNREACHABLE: ("NoSchedule", "NoExecute")}
 _BETA = {OS_LABEL: BETA_OS_LABEL, ARCH_LABEL: BETA_ARCH_LABEL}
 _LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 _TIMES = frozenset({"startedAt", "finishedAt"})
