@@ -11,10 +11,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import datetime, timedelta, timezone
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from api_double import ApiDouble, answer, status
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from archkit import ClusterConnection, ClusterSignInError, ClusterUnreachableError
 from archkit.adapters.kube import kubeconfig as kubeconfigs
@@ -388,3 +392,37 @@ def test_the_kubeconfig_is_never_written(start: Start, tmp_path: Path) -> None:
 
     assert (path.read_bytes(), path.stat().st_mtime_ns) == before
     assert [file.name for file in tmp_path.iterdir()] == ["config"]
+
+
+# ---- certificates as clusters have them ---------------------------------------------------------------------------------
+
+
+def without_key_identifiers(folder: Path) -> EmbeddedTls:
+    """Certificates that lack what Python 3.13 asks for and Go does not: an authority key identifier."""
+    key, ca_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    now = datetime.now(timezone.utc)
+    ca_name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "kubernetes")])
+
+    def certificate(name: x509.Name, of: ec.EllipticCurvePrivateKey, extension: x509.ExtensionType) -> x509.Certificate:
+        builder = x509.CertificateBuilder(ca_name, name, of.public_key(), x509.random_serial_number())
+        builder = builder.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+        return builder.add_extension(extension, critical=isinstance(extension, x509.BasicConstraints)).sign(ca_key, hashes.SHA256())
+
+    ca = certificate(ca_name, ca_key, x509.BasicConstraints(ca=True, path_length=None))
+    own = certificate(x509.Name([]), key, x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]))
+    pem = serialization.Encoding.PEM
+    secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (folder / "ca.crt").write_bytes(ca.public_bytes(pem))
+    (folder / "server.pem").write_bytes(own.public_bytes(pem) + secret)
+    made = EmbeddedTls()
+    made.ca_file = folder / "ca.crt"
+    made.context.load_cert_chain(folder / "server.pem")
+    return made
+
+
+def test_authorities_that_kubectl_trusts_are_trusted_by_every_python(start: Start, tmp_path: Path) -> None:
+    tls = without_key_identifiers(tmp_path)
+    try:
+        assert ask(start(tls=tls).kubeconfig(tmp_path)).status == 200
+    finally:
+        tls.close()
