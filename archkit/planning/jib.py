@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
+    from archkit.model.secret import Secret
+
 Tool = Literal["maven", "gradle"]
 
 GRADLE_FILES = ("build.gradle", "build.gradle.kts", "gradle.properties", "settings.gradle", "settings.gradle.kts", "gradlew")
@@ -22,6 +24,8 @@ PLUGIN_VERSION = "3.5.2"
 """The jib that is used for a POM without it. Before 3.5.2 it reads no index whose entries have an ``artifactType``."""
 IN_POM = b"<artifactId>jib-maven-plugin</artifactId>"
 """What a POM with jib has in it."""
+JAVA_OPTIONS = "JAVA_TOOL_OPTIONS"
+"""Options that every Java reads from its environment, so that they stand on no command line."""
 OLDEST = "2.3.0"
 """The first version of jib's plugins that builds several platforms."""
 
@@ -77,6 +81,24 @@ def properties(
         **own,
     }
     return [f"-D{name}={value}" for name, value in settings.items()]
+
+
+def java_options(before: str, settings: Mapping[str, Secret]) -> str:
+    """Settings for the environment variable :data:`JAVA_OPTIONS`, behind what stands there.
+
+    Raises:
+        ValueError: A value has both kinds of quotes, which Java cannot read there. The value is not told.
+
+    Source: JVM Tool Interface, ``JAVA_TOOL_OPTIONS``: words between spaces, in quotes of either kind, nothing escaped.
+    """
+    words: list[str] = []
+    for name, secret in settings.items():
+        value = secret.reveal()
+        if {"'", '"'} <= {*value} or "\n" in value:
+            raise ValueError(f"the value of {name} has both kinds of quotes or several lines, which Java's options cannot hold")
+        quote = '"' if "'" in value else "'"
+        words.append(f"-D{name}={quote}{value}{quote}")
+    return " ".join(filter(None, [before.strip(), *words]))
 
 
 def maven(

@@ -20,6 +20,7 @@ from archkit import (
     LayoutSink,
     PlatformNotDelivered,
     RegistrySink,
+    Secret,
     build,
 )
 from archkit.testing.processes import Answer
@@ -128,6 +129,22 @@ def test_what_is_run(
 
     command = archkit_process.calls[0].command
     assert [word.replace("FOLDER", str(project)) for word in words if word.replace("FOLDER", str(project)) not in command] == []
+
+
+def test_passwords_stand_on_no_command_line(
+    archkit_process: FakeRunner, push: Callable[[Call], Answer], run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JAVA_TOOL_OPTIONS", "-Xmx1g")
+    archkit_process.on("mvn", ...).do(push)
+
+    run(properties={"jib.to.auth.username": "me", "jib.to.auth.password": "hunter2", "jib.other": Secret("more")})
+
+    (call,) = archkit_process.calls
+    assert "-Djib.to.auth.username=me" in call.command
+    assert not any("hunter2" in word or "jib.other" in word for word in call.command)
+    options = call.env["JAVA_TOOL_OPTIONS"]
+    assert isinstance(options, Secret)
+    assert options.reveal() == "-Xmx1g -Djib.to.auth.password='hunter2' -Djib.other='more'"
 
 
 # ---- what is refused -------------------------------------------------------------------------------------------------

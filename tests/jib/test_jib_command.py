@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from archkit.planning.jib import choose_tool, failure, gradle, maven, misses_java, properties, too_old
+from archkit import Secret
+from archkit.planning.jib import choose_tool, failure, gradle, java_options, maven, misses_java, properties, too_old
 
 SETTINGS: dict[str, Any] = {
     "image": "ghcr.io/team/web:1",
@@ -130,3 +131,22 @@ def test_versions_and_java() -> None:
     assert misses_java("The JAVA_HOME environment variable is not defined correctly,")
     assert misses_java("ERROR: JAVA_HOME is not set and no 'java' command could be found in your PATH.")
     assert not misses_java("BUILD SUCCESS")
+
+
+@pytest.mark.parametrize(
+    ("before", "value", "options"),
+    [
+        ("", "hunter2", "-Djib.to.auth.password='hunter2'"),
+        ("-Xmx1g", "a b", "-Xmx1g -Djib.to.auth.password='a b'"),
+        ("", "it's", '-Djib.to.auth.password="it\'s"'),
+    ],
+)
+def test_secrets_for_java(before: str, value: str, options: str) -> None:
+    assert java_options(before, {"jib.to.auth.password": Secret(value)}) == options
+
+
+@pytest.mark.parametrize("value", ["'\"", "a\nb"])
+def test_secrets_that_java_cannot_read(value: str) -> None:
+    with pytest.raises(ValueError, match=r"the value of jib\.to\.auth\.password has") as caught:
+        java_options("", {"jib.to.auth.password": Secret(value)})
+    assert value not in str(caught.value)

@@ -22,14 +22,17 @@ from archkit import (
     BuildResult,
     BuildToolError,
     JibBuilder,
+    Login,
     PlatformNotDelivered,
     PlatformSet,
     RegistryClient,
     RegistrySink,
+    Secret,
+    StaticCredentials,
     build,
 )
 from archkit.model.oci import DOCKER_LIST, ImageManifest, Index, parse_config
-from archkit.testing import EmbeddedRegistry, ImageFactory, RepositoryRules
+from archkit.testing import BasicAuth, EmbeddedRegistry, ImageFactory, RepositoryRules
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -201,6 +204,26 @@ def test_a_push_that_is_denied(java_project: Path) -> None:
 
     assert caught.value.kind in {"push-denied", "sign-in-refused"}
     assert "403" in str(caught.value)
+
+
+def test_signing_in_with_settings_of_jib(java_project: Path) -> None:
+    """The password reaches jib, over plain http too, and nobody else sees it."""
+    secret, told = "hunter2-its", list[str]()
+    with EmbeddedRegistry(auth=BasicAuth("me", secret)) as registry:
+        with RegistryClient(credentials=StaticCredentials({registry.host: Login("me", secret)})) as client:
+            fill(ImageFactory(client), registry.host)
+            auth = {"username": "me", "password": Secret(secret)}
+            settings = {f"jib.{side}.auth.{name}": value for side in ("from", "to") for name, value in auth.items()}
+            builder = JibBuilder(base=f"{registry.host}/base:1", properties=settings, credentials_over_http=True)
+            artifact = Artifact("hello", java_project, builder=builder)
+            options = {"registry": client, "on_event": lambda event: told.append(event.message)}
+            image = build(artifact, targets=BOTH, sink=RegistrySink(registry.host), tag="v1", **options).images[0]
+        assert image.platforms == PlatformSet(BOTH)
+        assert not any(secret in line for line in told)
+
+        with pytest.raises(BuildToolError) as caught:
+            run(registry.host, java_project, base="scratch")
+    assert caught.value.kind == "sign-in-refused"
 
 
 def test_a_program_that_does_not_compile(embedded: EmbeddedRegistry, java_project: Path, tmp_path: Path) -> None:

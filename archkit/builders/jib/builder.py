@@ -15,8 +15,10 @@ from archkit.model.build import BuilderAbilities, Delivered, RegistrySink
 from archkit.model.frozen import NO_TEXTS, FrozenMap, frozen_texts, one_or_more
 from archkit.model.platform import Platform
 from archkit.model.reference import Digest, ImageReference
+from archkit.model.secret import Secret
 from archkit.planning.jib import (
     IN_POM,
+    JAVA_OPTIONS,
     PLUGIN_VERSION,
     PROGRAMS,
     WRAPPERS,
@@ -24,6 +26,7 @@ from archkit.planning.jib import (
     choose_tool,
     failure,
     gradle,
+    java_options,
     maven,
     misses_java,
     properties,
@@ -73,7 +76,8 @@ class JibBuilder:
     image_format: Literal["Docker", "OCI"] | None = attrs.field(default=None, kw_only=True)
     """None: as the build file says, else Docker. jib makes no OCI index, so OCI is for one platform."""
     properties: FrozenMap[str, str] = attrs.field(default=NO_TEXTS, converter=frozen_texts, kw_only=True)
-    """More settings, such as ``{"jib.container.mainClass": "demo.Main"}``."""
+    """More settings, such as ``{"jib.container.mainClass": "demo.Main"}``. A ``Secret``, and what is called a password, such as
+    ``jib.to.auth.password``, stands on no command line and is shown nowhere."""
     args: tuple[str, ...] = attrs.field(default=(), converter=one_or_more, kw_only=True)
     """More arguments of Maven or Gradle, such as ``-DskipTests``."""
     env: FrozenMap[str, str] = attrs.field(default=NO_TEXTS, converter=frozen_texts, kw_only=True)
@@ -94,6 +98,7 @@ class JibBuilder:
             raise ValueError(f"image_format is 'Docker' or 'OCI', not {self.image_format!r}")
         if self.module.startswith("-"):
             raise ValueError(f"not a module: {self.module!r}")
+        java_options("", self._secrets())  # refuses what Java could not read
 
     @property
     def name(self) -> str:
@@ -128,9 +133,17 @@ class JibBuilder:
         options = "MAVEN_OPTS" if tool == "maven" else "GRADLE_OPTS"
         env = environment({"TMPDIR": str(temporary), **self.env})
         env[options] = f"{env.get(options, '')} -Djava.io.tmpdir={temporary}".strip()
+        if secrets := self._secrets():
+            env[JAVA_OPTIONS] = Secret(java_options(env.get(JAVA_OPTIONS, ""), secrets))
         try:
             done = context.runner.run(
-                command, env=env, cwd=folder, timeout=self.timeout, cancel=context.cancelled, on_line=tell_lines(context, image)
+                command,
+                env=env,
+                cwd=folder,
+                timeout=self.timeout,
+                cancel=context.cancelled,
+                secrets=secrets.values(),
+                on_line=tell_lines(context, image),
             )
         except ToolNotFoundError as error:
             raise ToolNotFoundError(error.tool, _INSTALL[tool]) from error
@@ -141,6 +154,9 @@ class JibBuilder:
     def why_not_delivered(self, asked: PlatformSet, found: PlatformSet, delivered: Delivered) -> str:  # noqa: ARG002 - of the port
         """jib writes no variants, and takes platforms from where the build file says as well."""
         return "jib writes no variant of a CPU into an image; and a later `jib.from.platforms` among the properties wins"
+
+    def _secrets(self) -> dict[str, Secret]:
+        return {name: Secret(value) for name, value in self.properties.items() if isinstance(value, Secret) or name.endswith(".password")}
 
     # ---- inside -------------------------------------------------------------------------------------------------
 
@@ -163,7 +179,7 @@ class JibBuilder:
             image_format=self.image_format,
             insecure=insecure,
             send_credentials=self.credentials_over_http,
-            own=self.properties,
+            own={name: value for name, value in self.properties.items() if name not in self._secrets()},
         )
         if tool == "gradle":
             return gradle(program, module=self.module, image=image, settings=settings, more=self.args)
