@@ -10,15 +10,12 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
-import random
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -28,11 +25,13 @@ from typing import TYPE_CHECKING, Any
 import kube_objects
 import trustme
 import urllib3
+from kube_programs import PROGRAMS, KubePrograms, free_ports, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+    from collections.abc import Generator, Iterable, Mapping, Sequence
 
-PROGRAMS = ("etcd", "kube-apiserver", "kube-scheduler", "kube-controller-manager", "kwok")
+__all__ = ["ADMIN", "PROGRAMS", "TOKEN_USERS", "ControlPlane", "Refused", "main", "running", "wait_until"]
+
 ADMIN = "admin"
 TOKEN_USERS = ("reader", "deployer", "stranger")
 """Users who sign in with a token and may do nothing until `grant` is called."""
@@ -54,11 +53,6 @@ _SYSTEM = {"default", "kube-system", "kube-public", "kube-node-lease"}
 _PLURALS = {"NetworkPolicy": "networkpolicies", "Ingress": "ingresses"}
 _CLUSTER_WIDE = {"Namespace", "Node", "ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition", "PriorityClass", "IngressClass"}
 
-_GATES = "ListFromCacheSnapshot=false,WatchList=false"
-"""Without snapshots `compact` acts at once instead of within 15 s. Lists that are watches need etcd 3.4.25, which Debian
-12 does not have; where they are refused instead of absent, kwok's watches break off and pause longer each time."""
-_CLIENTS = {"KUBE_FEATURE_WatchListClient": "false"}
-
 _WATCHDOG = """
 read -r _
 for file in "$1"/*.pid; do [ -f "$file" ] && kill -9 "$(cat "$file")"; done
@@ -78,35 +72,13 @@ class Refused(Exception):
         return f"{self.args[0]}: {self.args[1]}"
 
 
-def wait_until(true: Callable[[], object], what: str, *, within: float = 60.0, pause: float = 0.05) -> None:
-    """Wait for something to become true; an AssertionError says what did not."""
-    until = time.monotonic() + within
-    while not true():
-        if time.monotonic() > until:
-            raise AssertionError(f"not within {within:g} s: {what}")
-        time.sleep(pause)
-
-
-def free_port() -> int:
-    """A free port that the kernel gives to no connection of its own accord, so that it is still free after a restart."""
-    while True:
-        port = random.randrange(20_000, 32_000)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-
-
 @dataclass
-class ControlPlane:
-    """It runs; every part of it can be stopped and started again."""
+class ControlPlane(KubePrograms):
+    """It runs, takes requests and keeps users; every part of it can be stopped and started again."""
 
-    programs: Mapping[str, Path]
-    folder: Path
-    ports: Mapping[str, int]
     ca: trustme.CA
     tokens: dict[str, str]
-    running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
-    _pool: urllib3.PoolManager | None = None
+    _pool: urllib3.PoolManager | None = field(default=None, init=False)
 
     # ---- where it is, and who may come in ----------------------------------------------------------------------
 
@@ -114,11 +86,6 @@ class ControlPlane:
     def server(self) -> str:
         """The address of the API server."""
         return f"https://127.0.0.1:{self.ports['kube-apiserver']}"
-
-    @property
-    def ca_file(self) -> Path:
-        """The certificate by which clients know the server."""
-        return self.folder / "ca.crt"
 
     @property
     def kubeconfig(self) -> Path:
@@ -226,6 +193,28 @@ class ControlPlane:
         items: list[dict[str, Any]] = self.request("GET", path, query=query)["items"]
         return items
 
+    def start(self, name: str) -> None:
+        """Start one of PROGRAMS; the API server is waited for."""
+        super().start(name)
+        if name == "kube-apiserver":
+            wait_until(self._ready, "the API server is ready")
+
+    def _ready(self) -> bool:
+        if self.running["kube-apiserver"].poll() is not None:
+            raise AssertionError(f"kube-apiserver ended:\n{self.log('kube-apiserver')[-3000:]}")
+        try:
+            self.request("GET", "readyz")
+            self.request("GET", "api/v1/namespaces/default")
+        except (Refused, urllib3.exceptions.HTTPError):
+            return False
+        return True
+
+    def close(self) -> None:
+        """Stop everything."""
+        if self._pool is not None:
+            self._pool.clear()
+        super().close()
+
     # ---- nodes, and cleaning up --------------------------------------------------------------------------------
 
     def declare(self, *nodes: Mapping[str, Any], within: float = 60.0) -> None:
@@ -284,130 +273,6 @@ class ControlPlane:
         revision = plain.request("POST", f"{etcd}/kv/range", json={"key": key}).json()["header"]["revision"]
         assert plain.request("POST", f"{etcd}/kv/compaction", json={"revision": revision, "physical": True}).status == 200
 
-    # ---- its parts ---------------------------------------------------------------------------------------------
-
-    def start(self, name: str) -> None:
-        """Start one of PROGRAMS; the API server is waited for."""
-        command = [str(self.programs[name]), *self._arguments(name)]
-        with (self.folder / f"{name}.log").open("ab") as log:
-            process = subprocess.Popen(
-                command,
-                cwd=self.folder,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env={"HOME": str(self.folder), **_CLIENTS},
-                start_new_session=True,
-            )
-        self.running[name] = process
-        (self.folder / f"{name}.pid").write_text(str(process.pid))
-        if name == "kube-apiserver":
-            wait_until(self._ready, "the API server is ready")
-
-    def _ready(self) -> bool:
-        if self.running["kube-apiserver"].poll() is not None:
-            raise AssertionError(f"kube-apiserver ended:\n{self.log('kube-apiserver')[-3000:]}")
-        try:
-            self.request("GET", "readyz")
-            self.request("GET", "api/v1/namespaces/default")
-        except (Refused, urllib3.exceptions.HTTPError):
-            return False
-        return True
-
-    def stop(self, name: str, *, kill: bool = False) -> None:
-        """End one of PROGRAMS; with ``kill`` it has no say in it."""
-        process = self.running.pop(name, None)
-        if process is None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            process.send_signal(signal.SIGCONT)
-            process.send_signal(signal.SIGKILL if kill else signal.SIGTERM)
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait(10)
-        (self.folder / f"{name}.pid").unlink(missing_ok=True)
-
-    def restart(self, name: str, *, kill: bool = True) -> None:
-        """Stop and start one of PROGRAMS; what it keeps stays."""
-        self.stop(name, kill=kill)
-        self.start(name)
-
-    @contextmanager
-    def frozen(self, name: str = "kube-apiserver") -> Generator[None, None, None]:
-        """One of PROGRAMS holds still for this block: connections stand, answers do not come."""
-        process = self.running[name]
-        process.send_signal(signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            process.send_signal(signal.SIGCONT)
-
-    def log(self, name: str) -> str:
-        """What one of PROGRAMS said so far."""
-        return (self.folder / f"{name}.log").read_text(encoding="utf-8", errors="replace")
-
-    def up(self) -> None:
-        """Start whatever does not run."""
-        for name in PROGRAMS:
-            process = self.running.get(name)
-            if process is None or process.poll() is not None:
-                self.start(name)
-
-    def close(self) -> None:
-        """Stop everything."""
-        if self._pool is not None:
-            self._pool.clear()
-        for name in reversed(PROGRAMS):
-            self.stop(name, kill=name in {"etcd", "kwok"})  # nothing of what they hold is wanted any more
-
-    def _arguments(self, name: str) -> list[str]:
-        client = f"http://127.0.0.1:{self.ports['etcd']}"
-        peer = f"http://127.0.0.1:{self.ports['peer']}"
-        own = f"--kubeconfig={self.folder / 'admin.kubeconfig'}"
-        rates = ["--kube-api-qps=1000", "--kube-api-burst=1000"]
-        return {
-            "etcd": [
-                f"--data-dir={self.folder / 'etcd'}",
-                "--unsafe-no-fsync",
-                f"--listen-client-urls={client}",
-                f"--advertise-client-urls={client}",
-                f"--listen-peer-urls={peer}",
-                f"--initial-advertise-peer-urls={peer}",
-                f"--initial-cluster=default={peer}",
-            ],
-            "kube-apiserver": [
-                f"--etcd-servers={client}",
-                f"--secure-port={self.ports['kube-apiserver']}",
-                "--bind-address=127.0.0.1",
-                f"--cert-dir={self.folder / 'certs'}",
-                f"--tls-cert-file={self.folder / 'server.crt'}",
-                f"--tls-private-key-file={self.folder / 'server.key'}",
-                f"--client-ca-file={self.ca_file}",
-                f"--token-auth-file={self.folder / 'tokens.csv'}",
-                "--authorization-mode=RBAC",
-                "--service-account-issuer=https://archkit.test",
-                f"--service-account-key-file={self.folder / 'server.key'}",
-                f"--service-account-signing-key-file={self.folder / 'server.key'}",
-                "--service-cluster-ip-range=10.96.0.0/16",
-                "--disable-admission-plugins=ServiceAccount",  # a pod need not wait for its namespace's account
-                "--shutdown-delay-duration=0s",
-                f"--feature-gates={_GATES}",
-            ],
-            "kube-scheduler": [f"--config={self.folder / 'scheduler.json'}", "--secure-port=0"],
-            "kube-controller-manager": [own, "--leader-elect=false", "--secure-port=0", "--node-monitor-period=1s", *rates],
-            "kwok": [
-                own,
-                f"--config={self.folder / 'stages.yaml'}",
-                "--manage-all-nodes=true",
-                "--node-lease-duration-seconds=40",
-                f"--server-address=127.0.0.1:{self.ports['kwok']}",
-                f"--tls-cert-file={self.folder / 'server.crt'}",
-                f"--tls-private-key-file={self.folder / 'server.key'}",
-            ],
-        }[name]
-
 
 def _settled(node: Mapping[str, Any]) -> bool:
     """Whether the controllers have said with taints what the node's kubelet and its cordon say, and labelled it."""
@@ -433,10 +298,7 @@ def running(programs: Mapping[str, Path]) -> Generator[ControlPlane, None, None]
     watchdog = subprocess.Popen(
         ["/bin/sh", "-c", _WATCHDOG, "archkit-watchdog", str(folder)], stdin=subprocess.PIPE, start_new_session=True
     )
-    ports: dict[str, int] = {}
-    while len({*ports.values()}) < 4:
-        ports = {name: free_port() for name in ("kube-apiserver", "etcd", "peer", "kwok")}
-    plane = ControlPlane(programs, folder, ports, trustme.CA(), {name: secrets.token_hex(16) for name in (ADMIN, *TOKEN_USERS)})
+    plane = ControlPlane(programs, folder, free_ports(), trustme.CA(), {name: secrets.token_hex(16) for name in (ADMIN, *TOKEN_USERS)})
     try:
         _prepare(plane)
         plane.up()
