@@ -216,7 +216,7 @@ def test_signing_in_with_settings_of_jib(java_project: Path) -> None:
             settings = {f"jib.{side}.auth.{name}": value for side in ("from", "to") for name, value in auth.items()}
             builder = JibBuilder(base=f"{registry.host}/base:1", properties=settings, credentials_over_http=True)
             artifact = Artifact("hello", java_project, builder=builder)
-            options = {"registry": client, "on_event": lambda event: told.append(event.message)}
+            options: dict[str, Any] = {"registry": client, "on_event": lambda event: told.append(event.message)}
             image = build(artifact, targets=BOTH, sink=RegistrySink(registry.host), tag="v1", **options).images[0]
         assert image.platforms == PlatformSet(BOTH)
         assert not any(secret in line for line in told)
