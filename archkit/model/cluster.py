@@ -46,7 +46,7 @@ class Pool:
     labels: FrozenMap[str, str] = attrs.field(default=NO_TEXTS, converter=frozen_texts)
     taints: tuple[Taint, ...] = ()
     origin: str = attrs.field(default="", kw_only=True)
-    """Who tells of it, such as ``NodePool``; empty: the caller. ``node being made``: one node, on its way."""
+    """What it is where a cluster tells of it, such as ``NodePool`` or ``node being made``; empty: declared by the caller."""
     more_labels: bool = attrs.field(default=False, kw_only=True)
     """Whether its nodes have further labels, unknown here (zone, machine type): a pod that asks for them may fit."""
 
@@ -126,7 +126,7 @@ class Cluster:
         """Why this platform is among those of the cluster: how many nodes, which pools; empty where it is not.
 
         >>> Cluster(pools=[Pool("spot", "linux/arm64")]).provenance("linux/arm64")
-        ('pool spot (told by the caller)',)
+        ('declared pool spot',)
         """
         wanted = Platform.parse(platform) if isinstance(platform, str) else platform
         live = self.count(wanted)
@@ -134,7 +134,7 @@ class Cluster:
         named = [
             pool for pool in self.pools if not pool.open_ended and any(item.os_arch == wanted.os_arch for item in pool.platforms or ())
         ]
-        told = [f"pool {pool.name} (told by {pool.origin or 'the caller'})" for pool in named]
+        told = [f"{pool.origin or 'declared pool'} {pool.name}" for pool in named]
         return (*nodes, *told)
 
     def explain(self) -> str:

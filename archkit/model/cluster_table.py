@@ -75,10 +75,10 @@ def node_table(nodes: Iterable[Node]) -> list[str]:
 
 def pool_table(pools: Iterable[Pool]) -> list[str]:
     """Lines: a row per pool, in their order; nothing where there are none."""
-    rows: list[tuple[str, ...]] = [("MAY COME FROM", "TOLD BY", "PLATFORMS", "TAINTS")]
+    rows: list[tuple[str, ...]] = [("MAY COME FROM", "KIND", "PLATFORMS", "TAINTS")]
     for pool in pools:
         brought = "any" if pool.open_ended else str(pool.platforms).replace(",", ", ")
-        rows.append((pool.name, pool.origin or "the caller", brought, ", ".join(map(str, pool.taints)) or "-"))
+        rows.append((pool.name, pool.origin or "declared", brought, ", ".join(map(str, pool.taints)) or "-"))
     return _aligned(rows) if len(rows) > 1 else []
 
 

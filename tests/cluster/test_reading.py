@@ -310,7 +310,7 @@ def test_nodes_that_are_being_made_count_until_they_are_there(start: Start) -> N
     cluster = inspected(connection)
 
     assert [(found.name, found.origin) for found in cluster.pools] == [("x-1", "node being made")]
-    assert cluster.provenance("linux/arm64") == ("pool x-1 (told by node being made)",)
+    assert cluster.provenance("linux/arm64") == ("node being made x-1",)
     assert Cluster.from_json(cluster.to_json()) == cluster
 
 

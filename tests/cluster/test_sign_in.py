@@ -426,3 +426,11 @@ def test_authorities_that_kubectl_trusts_are_trusted_by_every_python(start: Star
         assert ask(start(tls=tls).kubeconfig(tmp_path)).status == 200
     finally:
         tls.close()
+
+
+@needs_scripts
+def test_signing_in_takes_nothing_of_the_time_for_the_answer(start: Start, tmp_path: Path) -> None:
+    server = start()
+    user = plugin(tmp_path, f"import time\ntime.sleep(2)\n{prints(token='abc')}")
+    with ClusterConnection.from_kubeconfig(server.kubeconfig(tmp_path, user)) as connection:
+        assert connection.request("GET", "/version", timeout=1.9).status == 200

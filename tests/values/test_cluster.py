@@ -209,9 +209,9 @@ PLATFORM     NODES  SCHEDULABLE  CORDONED  NOT READY  TAINTED  CONTROL PLANE  VI
 linux/amd64  3      1            1         0          0        1              0        -
 linux/arm64  1      0            0         0          1        0              0        kubernetes.io/arch=arm64:NoSchedule
 unknown      1      0            0         1          0        0              0        -
-MAY COME FROM  TOLD BY     PLATFORMS    TAINTS
-spot           the caller  linux/arm64  -
-auto           NodePool    any          -
+MAY COME FROM  KIND      PLATFORMS    TAINTS
+spot           declared  linux/arm64  -
+auto           NodePool  any          -
 platforms: linux/amd64, linux/arm64 (mixed, and any other may come)
 warning: pool auto may bring any platform [cluster-open-ended]"""
     )
@@ -248,7 +248,7 @@ def test_every_platform_says_where_it_comes_from() -> None:
     )
 
     assert cluster.provenance("linux/amd64") == ("2 nodes",)
-    assert cluster.provenance("linux/arm64") == ("pool spot (told by the caller)", "pool new-7f (told by node being made)")
+    assert cluster.provenance("linux/arm64") == ("declared pool spot", "node being made new-7f")
     assert cluster.provenance("linux/s390x") == ()
 
 

@@ -141,10 +141,12 @@ class ClusterConnection:
         if body is not None:
             headers["Content-Type"] = content_type
         request = HttpRequest(method, self._url(path, query), headers, body, repeatable)
-        end = time.monotonic() + timeout
+        end = math.inf
 
         def once(signed_in: SignedIn) -> HttpResponse:
-            with self._client(signed_in, end, math.inf) as http:
+            nonlocal end
+            end = time.monotonic() + timeout  # signing in has a time of its own
+            with self._client(signed_in, timeout) as http:
                 return http.send(_with(request, signed_in), limit=_LIMIT, error_limit=_ERROR_LIMIT)
 
         try:
@@ -163,10 +165,12 @@ class ClusterConnection:
             ClusterError: It refused for another reason.
         """
         request = HttpRequest("GET", self._url(path, query), {"Accept": "application/json"})
-        end = time.monotonic() + timeout
+        end = math.inf
 
         def once(signed_in: SignedIn) -> tuple[HttpResponse, Iterator[bytes]]:
-            with self._client(signed_in, end, math.inf) as http:
+            nonlocal end
+            end = time.monotonic() + timeout
+            with self._client(signed_in, timeout) as http:
                 streamed = http.stream(_with(request, signed_in), error_limit=_ERROR_LIMIT)
                 return streamed.head, streamed.pieces
 
@@ -196,17 +200,14 @@ class ClusterConnection:
                 found = self._signed_in = sign_in(self._settings, self._runner)
             return found
 
-    def _client(self, signed_in: SignedIn, end: float, slowest: float) -> UrllibHttpClient:
-        left = end - time.monotonic()
-        if left <= 0:
-            raise TransportError("no answer in the time given")
+    def _client(self, signed_in: SignedIn, timeout: float) -> UrllibHttpClient:
         return UrllibHttpClient(
-            timeout=left,
+            timeout=timeout,
             retries=self._retries,
-            longest=left,
-            slowest=slowest,
+            longest=timeout,
+            slowest=math.inf,
             proxies=Proxies(),
-            within=left,
+            within=timeout,
             manager=signed_in.manager,
         )
 
