@@ -94,6 +94,7 @@ if TYPE_CHECKING:
     from archkit.model.build import Sink as Sink
     from archkit.model.cluster import Cluster as Cluster
     from archkit.model.cluster import Pool as Pool
+    from archkit.model.cluster_table import NodeCounts as NodeCounts
     from archkit.model.engine import EngineImage as EngineImage
     from archkit.model.engine import EngineInfo as EngineInfo
     from archkit.model.finding import Finding as Finding
@@ -129,6 +130,7 @@ if TYPE_CHECKING:
     from archkit.ports.engine import Engine as Engine
     from archkit.ports.http import Retries as Retries
     from archkit.ports.nodes import NodeSource as NodeSource
+    from archkit.ports.nodes import PoolSource as PoolSource
     from archkit.ports.registry import ImageStore as ImageStore
     from archkit.ports.registry import PlatformLookup as PlatformLookup
     from archkit.rendering import AffinityRenderer as AffinityRenderer
@@ -220,6 +222,7 @@ else:
         "ManifestTooLarge": "archkit.errors",
         "Mode": "archkit.planning.targets",
         "Node": "archkit.model.node",
+        "NodeCounts": "archkit.model.cluster_table",
         "NodeListError": "archkit.errors",
         "NodeSource": "archkit.ports.nodes",
         "OciLayout": "archkit.adapters.oci_layout",
@@ -235,6 +238,7 @@ else:
         "PodPlace": "archkit.planning.kinds",
         "PodPlacement": "archkit.planning.placement",
         "Pool": "archkit.model.cluster",
+        "PoolSource": "archkit.ports.nodes",
         "Proxies": "archkit.adapters.proxies",
         "RawManifest": "archkit.model.oci",
         "ReferenceSyntaxError": "archkit.errors",
