@@ -174,7 +174,7 @@ _ROWS: tuple[tuple[Kind, re.Pattern[str], str], ...] = tuple((kind, re.compile(p
 
 
 def base_lacks_platform(
-    image: str, base: str, has: Iterable[Platform], platform: Platform, needed: Platform | None = None
+    image: str, base: str, has: Iterable[Platform], platform: Platform, needed: Platform | None = None, *, role: str = "base"
 ) -> BuildToolError:
     """The error for a base that was looked at before the build and lacks a platform; its kind is ``base-lacks-platform``.
 
@@ -184,10 +184,12 @@ def base_lacks_platform(
         has: The platforms that it has.
         platform: The one that is being built for.
         needed: The one that the base is needed for, where it may be another, such as that of the machine which builds.
+        role: What it is, where it is no base, such as ``builder image``.
     """
     there = ", ".join(map(str, has)) or "no image"
     wanted = "" if needed is None else f", {needed} is needed"
-    return BuildToolError(image, f"the base {base} has only {there}{wanted}", str(platform), _OTHER_BASE, "base-lacks-platform")
+    remedy = f"use a {role} that has it, or do not ask for it"
+    return BuildToolError(image, f"the {role} {base} has only {there}{wanted}", str(platform), remedy, "base-lacks-platform")
 
 
 def diagnose(stderr: str, stdout: str = "") -> Diagnosis | None:

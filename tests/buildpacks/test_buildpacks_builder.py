@@ -69,6 +69,7 @@ def test_one_run_of_pack_for_each_platform(pack: Pack, run: Run, folder: Path) -
     [
         ({"run_image": "HOST/run:1"}, ["--run-image", "HOST/run:1"]),
         ({"buildpacks": ["archkit/hello", "from=builder:a/b"]}, ["--buildpack", "archkit/hello", "--buildpack", "from=builder:a/b"]),
+        ({"buildpacks": ["https://packs.test/a,b.tgz"], "trust_extra_buildpacks": True}, ["--buildpack", '"https://packs.test/a,b.tgz"']),
         ({"default_process": "worker"}, ["--default-process", "worker"]),
         ({"pull": "if-not-present"}, ["--pull-policy", "if-not-present"]),
         ({"trust_extra_buildpacks": True}, ["--trust-extra-buildpacks"]),
@@ -270,14 +271,14 @@ def test_a_python_that_reads_no_toml(pack: Pack, run: Run, folder: Path, monkeyp
         (
             "linux/amd64,linux/s390x",
             {},
-            r"for linux/s390x: the base builder image HOST/builder:1 has only linux/amd64, linux/arm64",
+            r"for linux/s390x: the builder image HOST/builder:1 has only linux/amd64, linux/arm64",
         ),
-        (BOTH, {"builder": "HOST/amd64:1"}, r"for linux/arm64: the base builder image HOST/amd64:1 has only linux/amd64"),
-        (BOTH, {"run_image": "HOST/amd64:1"}, r"for linux/arm64: the base run image HOST/amd64:1 has only linux/amd64"),
+        (BOTH, {"builder": "HOST/amd64:1"}, r"for linux/arm64: the builder image HOST/amd64:1 has only linux/amd64"),
+        (BOTH, {"run_image": "HOST/amd64:1"}, r"for linux/arm64: the run image HOST/amd64:1 has only linux/amd64"),
         (
             BOTH,
             {"trust_builder": False, "lifecycle_image": "HOST/amd64:1"},
-            r"for linux/arm64: the base lifecycle image HOST/amd64:1 has only linux/amd64",
+            r"for linux/arm64: the lifecycle image HOST/amd64:1 has only linux/amd64",
         ),
         (BOTH, {"builder": "HOST/absent:1"}, r"the builder image HOST/absent:1 cannot be read"),
         (BOTH, {"builder": "a b"}, "the builder image a b is no image reference"),
@@ -353,8 +354,8 @@ def test_no_cache_image_for_an_engine(run: Run, pack: Pack) -> None:
     ("pull", "local", "message"),
     [
         ("if-not-present", "linux/arm64", None),
-        ("if-not-present", "linux/amd64", r"the base builder image local:1 in the engine has only linux/amd64"),
-        ("never", "linux/amd64", r"the base builder image local:1 in the engine has only linux/amd64"),
+        ("if-not-present", "linux/amd64", r"the builder image local:1 in the engine has only linux/amd64"),
+        ("never", "linux/amd64", r"the builder image local:1 in the engine has only linux/amd64"),
         ("never", None, r"local:1 is not in the engine, and pull='never'; `docker pull --platform linux/arm64 local:1`"),
         ("if-not-present", None, r"the builder image local:1 cannot be read"),
         ("always", "linux/arm64", r"local:1 is in the engine alone, not in its registry; BuildpacksBuilder\(pull='if-not-present'\)"),
@@ -380,6 +381,16 @@ def test_an_older_image_in_the_engine_is_not_taken_for_another_platform(pack: Pa
     pack.docker.local[name] = "linux/amd64"
 
     assert run("linux/arm64", pull="if-not-present").images[0].platforms == PlatformSet("linux/arm64")
+
+
+@pytest.mark.parametrize(("local", "policy"), [("linux/amd64", "always"), ("linux/arm64", "if-not-present"), (None, "if-not-present")])
+def test_an_older_run_image_in_the_engine_is_pulled_again(local: str | None, policy: str, pack: Pack, run: Run) -> None:
+    """For images that stay in the engine pack takes the run image by its name."""
+    if local:
+        pack.docker.local[f"{pack.registry.host}/run:1"] = local
+    run("linux/arm64", pull="if-not-present", more={"sink": EngineSink(), "engine": DockerEngine(runner=pack.docker.runner)})
+
+    assert after(pack.builds[0], "--pull-policy") == policy
 
 
 def test_without_a_docker_client(pack: Pack, run: Run) -> None:

@@ -31,6 +31,7 @@ from archkit.model.build import BuilderAbilities, Delivered, EngineSink, Registr
 from archkit.model.frozen import NO_TEXTS, FrozenMap, frozen_texts, one_or_more
 from archkit.planning.docker import DockerFacts
 from archkit.planning.emulation import BuildMachine, emulation_findings, judge, refuse_missing
+from archkit.planning.go_csv import csv_field
 from archkit.planning.handed_values import flags, handed, refuse_exposed
 from archkit.planning.names import final_reference
 from archkit.planning.tool_output import tool_failure
@@ -68,6 +69,7 @@ class _Taken:
     lifecycle: TakenImage | None
     """None: the builder's own."""
     trusted: bool
+    pull: PullPolicy
 
 
 _found: weakref.WeakKeyDictionary[threading.Event, dict[tuple[BuildpacksBuilder, str, Path, Platform], _Taken]] = (
@@ -108,7 +110,8 @@ class BuildpacksBuilder:
     """When the engine asks registries: ``always``; ``if-not-present``: what it has already need not be pulled, and what only
     it has will do; ``never``."""
     trust_builder: bool | None = attrs.field(default=None, kw_only=True)
-    """Whether the builder may see the sign-in of registries, which is one container instead of five; None: as pack is set."""
+    """Whether the builder may see the sign-in of registries, which is one container instead of five; None: as pack is set, whose own trust
+    False does not undo."""
     trust_extra_buildpacks: bool = attrs.field(default=False, kw_only=True)
     """The same for buildpacks that are not the builder's."""
     cache: tuple[str, ...] = attrs.field(default=(), converter=one_or_more, kw_only=True)
@@ -215,15 +218,19 @@ class BuildpacksBuilder:
             names = [self.run_image] if self.run_image else list(metadata.run_images)
             if not names:
                 raise BuildError(artifact.image, f"the builder image {builder} names no run image", "", "name one with run_image=…")
+            pull = self.pull
             if isinstance(sink, RegistrySink):
                 registry = final_reference(artifact.image, sink, "latest").registry
                 run = search.in_registry("run", preferred(names, registry))
             else:
                 run = search.in_engine("run", names[0])
+                if pull == "if-not-present" and search.stale("run", names[0]):
+                    pull = "always"  # not named by digest, which would keep `pack rebase` from finding a newer one
             extra = (*self.buildpacks, *(descriptor.buildpacks if descriptor else ()))
             needs_own = not trusts or (metadata.lacks(extra) and not self.trust_extra_buildpacks)
             lifecycle = self.lifecycle_image or (f"{LIFECYCLE_IMAGE}:{metadata.lifecycle}" if metadata.lifecycle else "")
-            return _Taken(found, run, search.in_engine("lifecycle", lifecycle) if needs_own and lifecycle else None, trusts)
+            own = search.in_engine("lifecycle", lifecycle) if needs_own and lifecycle else None
+            return _Taken(found, run, own, trusts, pull)
 
     def _no_builder(self, artifact: ArtifactFacts, descriptor: Descriptor | None) -> BuildError:
         path, remedy = self._descriptor_path(artifact), "name one with BuildpacksBuilder('IMAGE'), or as builder in project.toml"
@@ -273,7 +280,7 @@ class BuildpacksBuilder:
         reference = request.reference or request.repository
         network = self.network if self.network is not None else ("host" if reference.registry.startswith(_LOOPBACK) else "default")
         command = [self.program, "build", str(reference), "--no-color", "--platform", platform_word(request.platform)]
-        command += ["--builder", taken.builder.reference, "--pull-policy", self.pull, "--path", str(request.artifact.context.absolute())]
+        command += ["--builder", taken.builder.reference, "--pull-policy", taken.pull, "--path", str(request.artifact.context.absolute())]
         command += [] if local else ["--publish"]
         command += ["--docker-host", "inherit"] if local and (self.host or os.environ.get("DOCKER_HOST")) else []
         command += ["--trust-builder"] if taken.trusted else []
@@ -283,7 +290,7 @@ class BuildpacksBuilder:
         command += ["--descriptor", self.descriptor] if self.descriptor else []
         command += ["--default-process", self.default_process] if self.default_process else []
         for flag, values in (
-            ("--buildpack", self.buildpacks),
+            ("--buildpack", map(csv_field, self.buildpacks)),
             ("--volume", self.volumes),
             ("--insecure-registry", self.insecure_registries),
         ):

@@ -69,6 +69,16 @@ class ImageSearch:
         except RegistryError as error:
             return self._instead(role, name, error)
 
+    def stale(self, role: Role, name: str) -> bool:
+        """Whether the engine has an image of this name for other platforms alone, which pack would take unless told to pull."""
+        try:
+            found = self.engine.find(self._parse(role, name))
+        except BuildError:
+            raise
+        except ArchkitError:  # no client: not known
+            return False
+        return found is not None and not any(one.satisfies(self.platform) for one in found.platforms)
+
     def in_registry(self, role: Role, names: list[str]) -> TakenImage:
         """An image that the lifecycle reads from its registry: the first of these names that can be read.
 
@@ -87,7 +97,7 @@ class ImageSearch:
         source = open_base(str(self._parse(role, name)), self.store)
         base = source.find(self.platform)
         if base is None:
-            raise base_lacks_platform(self.image, f"{role} image {name}", source.platforms, self.platform)
+            raise base_lacks_platform(self.image, name, source.platforms, self.platform, role=f"{role} image")
         offered = next(one for one in source.manifests if one.satisfies(self.platform))
         labels = (base.config.get("config") or {}).get("Labels") or {}
         return TakenImage(str(source.repository.with_digest(source.manifests[offered].digest)), labels)
@@ -115,7 +125,7 @@ class ImageSearch:
         if found is None:
             return None
         if not any(one.satisfies(self.platform) for one in found.platforms):
-            raise base_lacks_platform(self.image, f"{role} image {name} in the engine", found.platforms, self.platform)
+            raise base_lacks_platform(self.image, f"{name} in the engine", found.platforms, self.platform, role=f"{role} image")
         return TakenImage(name, found.labels)
 
     def _unreadable(self, role: Role, name: str, error: RegistryError) -> BuildError:
