@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import time
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-import attrs
-
 from archkit.adapters.yaml.data import load_documents
 from archkit.applying.api import Api, Resource, grant
-from archkit.applying.checking import Checked, Patches, RefusedError
-from archkit.applying.results import Applied, AppliedObject, Rollout
+from archkit.applying.checking import Checked, Patches
+from archkit.applying.results import Applied, Rollout
 from archkit.applying.waiting import Waiting
+from archkit.applying.work import CHANGING, Work
 from archkit.errors import ApplyError, CancelledError, ClusterError, ClusterSignInError, FieldConflictError, ImmutableFieldError
 from archkit.events import Event, Listener, Stage, ignore
 from archkit.planning.documents import DefinedKind, Document, check_unique, defined_kinds, documents_of, in_order, waits_for
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Mapping
+    from collections.abc import Generator, Iterable, Mapping, Sequence
 
     from archkit.planning.refusals import Refusal
     from archkit.ports.cluster import ClusterApi
@@ -31,10 +28,6 @@ _AT_ONCE = 8
 _LOOK = 0.1
 """Seconds between two looks at something that will be there or gone soon."""
 _SIGN_IN = "sign in again as your provider says; a token in the kubeconfig may have expired"
-_CHANGING = "its kind changes in the same stream"
-_SOON = 10.0
-"""Seconds that a server may take to serve a kind as its changed definition says."""
-_AGAIN = "repeat the call when the cause is gone: applying again what was applied changes nothing"
 
 
 class Applier:
@@ -108,7 +101,7 @@ class Applier:
         if dry_run:
             return Applied(tuple(item.outcome() for item in checked), self._api.name, dry_run=True, unchecked=tuple(unchecked.items()))
         with self._step("apply", f"{len(documents)} objects, cluster {self._api.name}"):
-            done = _Work(self, patches, later, documents, checked, unchecked).run()
+            done = Work(self, patches, later, documents, checked, unchecked).run()
         return Applied(tuple(done), self._api.name, unchecked=tuple(unchecked.items()))
 
     def wait(self, applied: Applied, timeout: float) -> Rollout:
@@ -190,7 +183,7 @@ class Applier:
             reason = waits_for(item.document, item.refusal.status, item.refusal.raw, documents)
             kind = defined.get((item.document.api_version, item.document.kind))
             if not reason and kind is not None and kind.definition in changing and item.refusal.kind in {"invalid", "other"}:
-                reason = f"{_CHANGING}: {kind.definition}"
+                reason = f"{CHANGING}: {kind.definition}"
             if reason:
                 unchecked[item.label] = reason
             else:
@@ -251,122 +244,6 @@ class Applier:
             self._tell(work, "failed", str(error) or type(error).__name__)
             raise
         self._tell(work, "finished", message)
-
-
-@attrs.define
-class _Work:
-    """One call's changes, one after the other."""
-
-    applier: Applier
-    patches: Patches
-    later: dict[str, str]
-    """Documents of kinds that are not served yet."""
-    documents: Sequence[Document]
-    checked: list[Checked]
-    unchecked: dict[str, str]
-    done: list[AppliedObject] = attrs.field(factory=list[AppliedObject])
-
-    def run(self) -> list[AppliedObject]:
-        """Apply all: namespaces and kinds, then check what could not be checked before, then the rest."""
-        first = [item for item in self.checked if item.document.prerequisite]
-        rest = [item for item in self.checked if not item.document.prerequisite]
-        for item in first:
-            self._one(item)
-        for item in self._checked_now(rest) if first and self.unchecked else rest:
-            self._one(item)
-        return self.done
-
-    def _checked_now(self, rest: Sequence[Checked]) -> list[Checked]:
-        found: list[Checked] = []
-        bad: list[Checked] = []
-        for item in rest:
-            if item.label not in self.unchecked:
-                found.append(item)
-                continue
-            with self._stopping_at(item, checking=True):
-                if item.label in self.later:
-                    self._await_kind(item)
-                now = self._check_again(item)
-            found.append(now)
-            if now.refusal is not None and not waits_for(now.document, now.refusal.status, now.refusal.raw, self.documents):
-                bad.append(now)
-        if bad:
-            raise self.applier.refused(bad, self._names, self._applied)
-        return found
-
-    def _check_again(self, item: Checked) -> Checked:
-        until = time.monotonic() + _SOON
-        while True:
-            now = self.patches.check(item.document, item.resource)
-            settled = now.refusal is None or not self.unchecked[item.label].startswith(_CHANGING)
-            if settled or time.monotonic() > until:
-                return now
-            self.applier.check_cancelled(self._state)
-            self.applier.pause()
-
-    def _await_kind(self, item: Checked) -> None:
-        """Wait until the server serves a kind whose definition was just applied."""
-        document, api = item.document, self.patches.api
-        until = time.monotonic() + self.applier.timeout
-        while True:
-            self.applier.check_cancelled(self._state)
-            if api.resource(document.api_version, document.kind, afresh=True) is not None:
-                answer = api.connection.request("GET", item.resource.path(document.namespace), query={"limit": "1"})
-                if answer.status != 404:
-                    return
-            if time.monotonic() > until:
-                raise ClusterError(
-                    api.name, f"the kind {document.kind} is not served {self.applier.timeout:g} s after its definition was applied"
-                )
-            self.applier.pause()
-
-    def _one(self, item: Checked) -> None:
-        self.applier.check_cancelled(self._state)
-        with self._stopping_at(item):
-            if item.replace:
-                self._remove(item)
-            after = self.patches.send(item)
-        made = attrs.evolve(item, after=after).outcome()
-        self.done.append(made)
-        self.applier.progress(str(made))
-
-    def _remove(self, item: Checked) -> None:
-        self.applier.progress(f"{item.label} cannot be changed: the old one is deleted")
-        self.patches.delete(item)
-        until = time.monotonic() + self.applier.timeout
-        while not self.patches.gone(item):
-            if time.monotonic() > until:
-                raise ClusterError(self.patches.api.name, f"{item.label} is being deleted and still there after {self.applier.timeout:g} s")
-            self.applier.check_cancelled(f"{item.label} is being deleted; {self._state}")
-            self.applier.pause()
-
-    @contextlib.contextmanager
-    def _stopping_at(self, item: Checked, *, checking: bool = False) -> Generator[None, None, None]:
-        """What goes wrong here says what was applied before; ``checking`` changes nothing itself."""
-        try:
-            yield
-        except RefusedError as error:
-            raise self.applier.refused([attrs.evolve(item, refusal=error.refusal)], self._names, self._applied) from None
-        except ClusterError as error:
-            reason = f"applying stopped at {item.place}: {error.reason}"
-            uncertain = () if checking else (item.label,)
-            rest = tuple(name for name in self._names if name not in {*self._applied, *uncertain})
-            remedy = "; ".join(filter(None, (error.remedy, _AGAIN)))
-            raise ApplyError(self.patches.api.name, reason, remedy, (), self._applied, rest, uncertain) from error
-
-    @property
-    def _names(self) -> tuple[str, ...]:
-        return tuple(item.label for item in self.checked)
-
-    @property
-    def _applied(self) -> tuple[str, ...]:
-        return tuple(item.label for item in self.done)
-
-    @property
-    def _state(self) -> str:
-        applied = self._applied
-        rest = [name for name in self._names if name not in applied]
-        return f"applied: {', '.join(applied) or 'nothing'}; not applied: {', '.join(rest) or 'nothing'}"
 
 
 def read_documents(texts: Mapping[str, str]) -> list[Document]:

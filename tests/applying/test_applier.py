@@ -260,6 +260,29 @@ def test_an_object_that_does_not_go_is_given_up(archkit_cluster: EmbeddedCluster
     assert caught.value.uncertain == ("Job/default/migrate",)
 
 
+@pytest.mark.parametrize(
+    ("status", "says"),
+    [
+        pytest.param(
+            403, r"Job/default/migrate \(<text>:1\): the old one is deleted, and the new one is refused: exceeded quota", id="refused"
+        ),
+        pytest.param(0, "stopped at Job/default/migrate .*, whose old object is deleted or being deleted: ", id="no answer"),
+    ],
+)
+def test_an_old_object_that_is_gone_without_a_new_one_is_told(archkit_cluster: EmbeddedCluster, status: int, says: str) -> None:
+    def refuse(event: Event) -> None:
+        if "cannot be changed" in event.message:
+            rule = archkit_cluster.on("PATCH", resource="jobs")
+            rule.answer(status, body='{"message": "exceeded quota"}') if status else rule.drop()
+
+    applier = hasty(archkit_cluster, on_event=refuse)
+    applier.apply(JOB)
+    with pytest.raises(ApplyError, match=says) as caught:
+        applier.apply(JOB.replace("migrate:1", "migrate:2"), replace_immutable=True)
+    assert names(archkit_cluster, "jobs") == set()
+    assert caught.value.applied == ()
+
+
 def test_other_kinds_are_not_replaced(archkit_cluster: EmbeddedCluster, applier: Applier) -> None:
     applier.apply(DEPLOYMENT)
     archkit_cluster.on("DELETE").never().optional()
