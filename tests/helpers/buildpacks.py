@@ -28,6 +28,7 @@ BOTH = ",".join(f"linux/{cpu}" for cpu in CPUS)
 PHASES = ("analyzer", "builder", "creator", "detector", "exporter", "extender", "rebaser", "restorer")
 COMMANDS = "cat chmod cp echo env ls mkdir rm sh sleep test uname".split()  # noqa: SIM905 - reads as the list it is
 STACK = "archkit.test"
+TEMPORARY = "/dev/shm"  # noqa: S108 - inside images, where FilesBuilder's folders are for root to write
 APIS = {
     "buildpack": ["0.7", "0.8", "0.9", "0.10", "0.11"],
     "platform": ["0.7", "0.8", "0.9", "0.10", "0.11", "0.12", "0.13", "0.14"],
@@ -111,8 +112,7 @@ def made(host: str, engine: Engine, folder: Path, tool: Callable[[str], Path], v
     """
     found = Buildpacks(host, tool("pack"), {"DOCKER_HOST": engine.host, "PACK_HOME": str(folder / "home"), "DOCKER_CONFIG": str(folder)})
     roots = {f"linux/{cpu}": _root(folder / cpu, tool(f"busybox-{cpu}")) for cpu in CPUS}
-    user = {"CNB_USER_ID": "1000", "CNB_GROUP_ID": "1000", "CNB_STACK_ID": STACK, "PATH": "/bin"}
-    user["TMPDIR"] = "/dev/shm"  # noqa: S108 - inside the image, where /tmp is for root to write
+    user = {"CNB_USER_ID": "1000", "CNB_GROUP_ID": "1000", "CNB_STACK_ID": STACK, "PATH": "/bin", "TMPDIR": TEMPORARY}
     labels = {"io.buildpacks.stack.id": STACK, "io.buildpacks.base.distro.name": "archkit", "io.buildpacks.base.distro.version": "1"}
     _push(host, "cnb", folder, roots, env=user, labels=labels, user="1000:1000")
     cnb = {cpu: _lifecycle(folder / f"cnb-{cpu}", {name: tool(f"{name}-{cpu}") for name in ("lifecycle", "launcher")}) for cpu in CPUS}
@@ -120,7 +120,14 @@ def made(host: str, engine: Engine, folder: Path, tool: Callable[[str], Path], v
     labels = {"io.buildpacks.lifecycle.version": version, "io.buildpacks.lifecycle.apis": apis}
     for cpu in CPUS:
         shutil.copytree(folder / cpu / "etc", cnb[cpu] / "etc")  # it runs as root, who must have a name
-    _push(host, "lifecycle", folder, {f"linux/{cpu}": root for cpu, root in cnb.items()}, env={"PATH": "/cnb/lifecycle"}, labels=labels)
+    _push(
+        host,
+        "lifecycle",
+        folder,
+        {f"linux/{cpu}": root for cpu, root in cnb.items()},
+        env={"PATH": "/cnb/lifecycle", "TMPDIR": TEMPORARY},
+        labels=labels,
+    )
     _buildpack(folder / "buildpack")
     for cpu in CPUS:
         _archive(folder / f"lifecycle-{cpu}.tgz", cnb[cpu] / "cnb", version)

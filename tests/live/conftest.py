@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+import buildpacks as buildpack_images
 import control_plane as control_planes
 import distribution_registry
 import docker_ways
@@ -164,6 +165,17 @@ def busybox_bases(docker_registry: Path, tmp_path_factory: pytest.TempPathFactor
             base = Artifact("base", folder / "empty", builder=FilesBuilder(files=files, entrypoint=["/bin/sh"], env={"PATH": "/bin"}))
             build(base, targets=targets, sink=RegistrySink(host), tag=tag, child_tags=False)
         yield host
+
+
+@pytest.fixture(scope="session")
+def buildpacks(
+    engine: engines.Engine, docker_registry: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[buildpack_images.Buildpacks]:
+    """pack, and a docker-registry with a builder image, its run image and a lifecycle image for both CPUs."""
+    require("pack")
+    with distribution_registry.running(docker_registry, tmp_path_factory.mktemp("registry")) as host:
+        folder = tmp_path_factory.mktemp("buildpacks")
+        yield buildpack_images.made(host, engine, folder, require, realtools.LIFECYCLE.lstrip("v"))
 
 
 @pytest.fixture(scope="session")
