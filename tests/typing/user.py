@@ -6,19 +6,28 @@ from typing import TYPE_CHECKING
 
 from archkit import (
     AffinityRenderer,
+    Applied,
+    Applier,
     ArchkitError,
     Artifact,
     BuiltImage,
+    ClusterApi,
+    ClusterConnection,
     ClusterInspector,
     Digest,
+    FieldConflictError,
     FilesBuilder,
     Finding,
     ImageReference,
     Mode,
+    Pipeline,
+    PipelineRun,
     Platform,
     PlatformSet,
     PlatformSyntaxError,
     Rendering,
+    Rollout,
+    RolloutTimeoutError,
     Targets,
     resolve_targets,
 )
@@ -73,6 +82,27 @@ except PlatformSyntaxError as error:
     print(error.suggestion)
 except ArchkitError as error:
     print(error.problem())
+
+
+def ship(connection: ClusterConnection, manifest: str) -> Rollout:
+    """Checked and not called: there is no cluster here."""
+    api: ClusterApi = connection
+    applier = Applier(api, on_event=print)
+    try:
+        applied = applier.apply({"web.yaml": manifest}, dry_run=False)
+    except FieldConflictError as error:
+        assert_type(error.conflicts, tuple[tuple[str, str, str], ...])
+        applied = applier.apply(manifest, force=True)
+    assert_type(applied, Applied)
+    assert_type([item.outcome == "created" for item in applied.objects], list[bool])
+    try:
+        return applier.wait(applied, timeout=60)
+    except RolloutTimeoutError as error:
+        assert_type(error.workloads, tuple[tuple[str, str], ...])
+        done = Pipeline(artifact, manifests="k8s", connection=connection, default_repo="x.io", tag="1").run(allow={"no-node-for-pod"})
+        assert_type(done, PipelineRun)
+        return done.rollout
+
 
 # What is wrong must be an error: mypy reports an ignore that nothing needs.
 if TYPE_CHECKING:
