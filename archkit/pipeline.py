@@ -10,6 +10,7 @@ import attrs
 
 from archkit.building import BuildSession, refuse_without_place
 from archkit.errors import BuildError, ClusterError, FindingsError
+from archkit.events import Event, ignore
 from archkit.model.build import BuildPlan, BuildResult, RegistrySink, Sink
 from archkit.model.cluster import Cluster
 from archkit.model.finding import Finding, worst_first
@@ -258,7 +259,15 @@ class Pipeline:
         if self._inspected is None:
             from archkit.inspection import ClusterInspector
 
-            self._inspected = ClusterInspector(self.connection).inspect()
+            tell, name = self._on_event or ignore, self.connection.name
+            tell(Event("inspect", "started", message=f"cluster {name}"))
+            try:
+                self._inspected = found = ClusterInspector(self.connection).inspect()
+            except BaseException as error:
+                tell(Event("inspect", "failed", message=str(error) or type(error).__name__))
+                raise
+            platforms = str(found.platforms).replace(",", ", ") or "no platforms"
+            tell(Event("inspect", "finished", message=f"cluster {name}: {len(found.nodes)} nodes, {platforms}"))
         return self._inspected
 
     def _built(self) -> BuildResult:

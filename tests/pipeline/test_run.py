@@ -106,7 +106,8 @@ def test_from_source_to_available(
     assert [item.label for item in done.applied.objects] == ["Service/default/hello", "Deployment/default/hello"]
     assert (manifests / "a.yaml").read_text() == DEPLOYMENT
     works = [event.work for event in events if event.stage == "finished"]
-    assert works[0] == "build"
+    assert works[:2] == ["inspect", "build"]
+    assert "2 nodes, linux/amd64, linux/arm64" in next(event.message for event in events if event.stage == "finished")
     assert works[-4:] == ["tag", "check", "apply", "wait"]
     assert f"hello: {done.build.images[0].reference}" in done.explain()
     assert "Deployment/default/hello created" in done.explain()
@@ -199,8 +200,12 @@ def test_a_cluster_that_cannot_be_read_stops_it_before_the_build(
     archkit_registry: EmbeddedRegistry, archkit_cluster: EmbeddedCluster, connection: ClusterConnection, hello: Artifact, manifests: Path
 ) -> None:
     archkit_cluster.deny("list", "nodes")
+    events: list[Event] = []
     with pytest.raises(ClusterError, match="nodes"):
-        Pipeline(hello, manifests=manifests, connection=connection, default_repo=archkit_registry.host, tag="1").run()
+        Pipeline(
+            hello, manifests=manifests, connection=connection, default_repo=archkit_registry.host, tag="1", on_event=events.append
+        ).run()
+    assert [(event.work, event.stage) for event in events] == [("inspect", "started"), ("inspect", "failed")]
     assert [one for one in archkit_registry.log if one.method not in {"GET", "HEAD"}] == []
 
 
