@@ -84,7 +84,9 @@ class KubernetesApi:
             return _json(request, self._review(wanted, Body(request.body).mapping()), 201)
         resource = self._resources.find(wanted.group, wanted.version, wanted.plural)
         if resource is None or (wanted.namespace and not resource.namespaced and wanted.plural != "namespaces"):
-            raise no_such_path()
+            if any((each.group, each.version) == (wanted.group, wanted.version) for each in self._resources.all()):
+                raise no_such_path()
+            return Response(404, {"Content-Type": "text/plain; charset=utf-8"}, b"404 page not found\n")
         if not self._access.allows(wanted):
             raise self._access.refusal(wanted)
         if wanted.part and wanted.part not in resource.parts:

@@ -29,8 +29,10 @@ def defaulted(resource: Resource, obj: dict[str, Any]) -> dict[str, Any]:
 
 
 def _template(template: Any) -> None:
-    if isinstance(template, dict) and isinstance(template.get("spec"), dict):
-        _pod_spec(template["spec"])
+    if isinstance(template, dict):
+        template.setdefault("metadata", {})
+        if isinstance(template.get("spec"), dict):
+            _pod_spec(template["spec"])
 
 
 def _set(fields: dict[str, Any], **values: Any) -> None:
@@ -127,7 +129,7 @@ def _replicas(spec: dict[str, Any], _: Mapping[str, Any]) -> None:
     _set(spec, replicas=1)
 
 
-def _job(spec: dict[str, Any], obj: Mapping[str, Any]) -> None:
+def _job(spec: dict[str, Any], obj: dict[str, Any]) -> None:
     if spec.get("completions") is None and spec.get("parallelism") is None:
         _set(spec, completions=1)
     _set(
@@ -149,13 +151,15 @@ def _job(spec: dict[str, Any], obj: Mapping[str, Any]) -> None:
             labels,
             **{"batch.kubernetes.io/controller-uid": uid, "batch.kubernetes.io/job-name": name, "controller-uid": uid, "job-name": name},
         )
-    if spec["manualSelector"] is False:
-        del spec["manualSelector"]
+        obj["metadata"].setdefault("labels", dict(labels))
 
 
 def _cron_job(spec: dict[str, Any], _: Mapping[str, Any]) -> None:
     _set(spec, concurrencyPolicy="Allow", suspend=False, successfulJobsHistoryLimit=3, failedJobsHistoryLimit=1)
-    inner = (spec.get("jobTemplate") or {}).get("spec")
+    job_template = spec.get("jobTemplate")
+    if isinstance(job_template, dict):
+        job_template.setdefault("metadata", {})
+    inner = (job_template or {}).get("spec")
     if isinstance(inner, dict):
         _template(inner.get("template"))
 
@@ -163,7 +167,9 @@ def _cron_job(spec: dict[str, Any], _: Mapping[str, Any]) -> None:
 def _service(spec: dict[str, Any], _: Mapping[str, Any]) -> None:
     _set(spec, type="ClusterIP", sessionAffinity="None")
     if spec["type"] != "ExternalName":
-        _set(spec, internalTrafficPolicy="Cluster", ipFamilies=["IPv4"], ipFamilyPolicy="SingleStack")
+        free = spec.get("clusterIP") == "None" and not spec.get("selector")  # whoever fills in its endpoints may use both
+        _set(spec, internalTrafficPolicy="Cluster", ipFamilies=["IPv4", "IPv6"] if free else ["IPv4"])
+        _set(spec, ipFamilyPolicy="RequireDualStack" if free else "SingleStack")
     if spec["type"] in {"NodePort", "LoadBalancer"}:
         _set(spec, externalTrafficPolicy="Cluster")
     for port in spec.get("ports") or ():

@@ -26,7 +26,9 @@ NO_FIELDS: FieldSet = frozenset()
 _SELF = "."
 _KEY_DEFAULTS: Mapping[str, str] = {"protocol": "TCP"}
 """Keys of list items that may be left out."""
-_ALWAYS_THERE = frozenset({"metadata", "spec", "status", "template", "strategy", "updateStrategy", "jobTemplate", "resources"})
+_ALWAYS_THERE = frozenset(
+    {"containers", "metadata", "spec", "status", "template", "strategy", "updateStrategy", "jobTemplate", "resources"}
+)
 """Fields that are part of their owner in Kubernetes' own code: they are never added, only what is in them is."""
 
 

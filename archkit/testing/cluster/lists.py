@@ -55,15 +55,16 @@ def page(store: Store, resource: Resource, namespace: str, query: Mapping[str, s
             if not token or after is None:
                 raise
             raise expired(token=_token(-1, after)) from error
-    found = [
-        (key, obj) for key, obj in sorted(objects.items()) if namespace in {"", key[0]} and (after is None or key > after) and wanted(obj)
-    ]
+    left = [(key, obj) for key, obj in sorted(objects.items()) if namespace in {"", key[0]} and (after is None or key > after)]
+    found = [(key, obj) for key, obj in left if wanted(obj)]
     metadata: dict[str, Any] = {"resourceVersion": str(version)}
-    if limit and len(found) > limit:
-        metadata["continue"] = _token(version, found[limit - 1][0])
-        if not (query.get("labelSelector") or query.get("fieldSelector")):
-            metadata["remainingItemCount"] = len(found) - limit
+    if limit and len(found) >= limit:
         found = found[:limit]
+        last = found[-1][0]
+        if last != left[-1][0]:  # whether what is behind it is wanted shows on the next page, as with a real server
+            metadata["continue"] = _token(version, last)
+            if not (query.get("labelSelector") or query.get("fieldSelector")):
+                metadata["remainingItemCount"] = sum(key > last for key, _ in left)
     return Page([in_version(resource, obj) for _, obj in found], metadata)
 
 

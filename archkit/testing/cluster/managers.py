@@ -212,19 +212,15 @@ def settled(
 def conflict(conflicts: Sequence[tuple[Manager, Path]]) -> ApiError:
     """The refusal of an apply that changes what others manage."""
     causes = [
-        {"reason": "FieldManagerConflict", "message": f"conflict with {_told(manager)}", "field": written_path(path)}
+        {"reason": "FieldManagerConflict", "message": f"conflict with {manager}", "field": written_path(path)}
         for manager, path in conflicts
     ]
     if len(conflicts) == 1:
-        message = f"Apply failed with 1 conflict: conflict with {_told(conflicts[0][0])}: {written_path(conflicts[0][1])}"
+        message = f"Apply failed with 1 conflict: conflict with {conflicts[0][0]}: {written_path(conflicts[0][1])}"
         return ApiError(409, "Conflict", message, causes=causes)
     lines: list[str] = []
-    for told in sorted({_told(manager) for manager, _ in conflicts}):
+    for told in sorted({str(manager) for manager, _ in conflicts}):
         lines.append(f"conflicts with {told}:")
-        lines += [f"- {written_path(path)}" for manager, path in conflicts if _told(manager) == told]
+        lines += [f"- {written_path(path)}" for manager, path in conflicts if str(manager) == told]
     text = "\n".join(lines)
     return ApiError(409, "Conflict", f"Apply failed with {len(conflicts)} conflicts: {text}", causes=causes)
-
-
-def _told(manager: Manager) -> str:
-    return f"{manager} at {manager.time}" if manager.operation == UPDATE and manager.time else str(manager)

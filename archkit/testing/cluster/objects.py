@@ -134,7 +134,8 @@ class Objects:
             ApiError: It is refused.
         """
         config = body.mapping()
-        told = f"{namespace}/{name}; {resource.api_version}, Kind={resource.kind}".lstrip("/")
+        written = at(config, ("metadata", "namespace")) or ""
+        told = f"{written}/{name}; {resource.api_version}, Kind={resource.kind}"
         if config.get("apiVersion") != resource.api_version:
             message = f"Incorrect version specified in apply patch. Specified patch version: {config.get('apiVersion')}, expected: {resource.api_version}"
             raise bad_request(message)

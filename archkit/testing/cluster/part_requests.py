@@ -47,12 +47,13 @@ def _scale(obj: Object) -> dict[str, Any]:
         if name in {"name", "namespace", "uid", "resourceVersion", "creationTimestamp"}
     }
     labels = ",".join(f"{key}={value}" for key, value in selector.items()) if isinstance(selector, dict) else ""
+    replicas = at(obj, ("spec", "replicas"))
     status = {"replicas": at(obj, ("status", "replicas")) or 0, "selector": labels}
     return {
         "kind": "Scale",
         "apiVersion": "autoscaling/v1",
         "metadata": metadata,
-        "spec": {"replicas": at(obj, ("spec", "replicas")) or 0},
+        "spec": {"replicas": replicas} if replicas else {},
         "status": status,
     }
 

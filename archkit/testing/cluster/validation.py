@@ -97,7 +97,7 @@ def _workload_errors(resource: Resource, spec: Mapping[str, Any]) -> list[FieldE
             found.append(required("spec.selector"))
         elif not (selector.get("matchLabels") or selector.get("matchExpressions")):
             found.append(invalid("spec.selector", selector, f"empty selector is invalid for {kind}"))
-        elif not label_selector_matches(selector, given):
+        if not label_selector_matches(selector, given):
             found.append(invalid("spec.template.metadata.labels", dict(given), "`selector` does not match template `labels`"))
     if not isinstance(template, Mapping):
         return [*found, required("spec.template")]
@@ -209,7 +209,7 @@ def _change_errors(resource: Resource, obj: Mapping[str, Any], old: Mapping[str,
         found += gated_change_errors(spec, before)
     elif resource.key == "services":
         if before.get("clusterIP") and spec.get("type") != "ExternalName" and spec.get("clusterIP") != before["clusterIP"]:
-            found.append(invalid("spec.clusterIP", spec.get("clusterIP"), "may not be changed once set"))
+            found.append(invalid("spec.clusterIPs[0]", [spec.get("clusterIP")], "may not change once set"))
     elif resource.key in {"configmaps", "secrets"}:
         if resource.key == "secrets" and obj.get("type") != old.get("type"):
             found.append(invalid("type", obj.get("type"), _IMMUTABLE))
@@ -233,12 +233,15 @@ def _change_errors(resource: Resource, obj: Mapping[str, Any], old: Mapping[str,
 def _job_change_errors(spec: Mapping[str, Any], before: Mapping[str, Any]) -> list[FieldError]:
     """A Job's template does not change; while it is suspended and was not started, where its pods may go does."""
     new, old = dict(spec.get("template") or {}), dict(before.get("template") or {})
+    where = "spec.template"
     if before.get("suspend"):
+        where = "spec.template.spec"
         loose = ("affinity", "nodeSelector", "tolerations", "schedulingGates")
         for template in (new, old):
             template["spec"] = {**(template.get("spec") or {}), **dict.fromkeys(loose)}
+            template["spec"]["containers"] = [{**each, "resources": None} for each in template["spec"].get("containers") or ()]
             template["metadata"] = {**(template.get("metadata") or {}), "labels": None, "annotations": None}
-    found = [invalid("spec.template", spec.get("template"), _IMMUTABLE)] if new != old else []
+    found = [invalid(where, at({"spec": spec}, tuple(where.split("."))), _IMMUTABLE)] if new != old else []
     if spec.get("completions") != before.get("completions") and spec.get("completionMode") != "Indexed":
         found.append(invalid("spec.completions", spec.get("completions"), _IMMUTABLE))
     return found
