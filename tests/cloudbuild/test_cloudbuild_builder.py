@@ -35,12 +35,13 @@ from archkit import (
     build,
 )
 from archkit.adapters.google.storage import CHUNK
+from archkit.testing import Response
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from archkit import Event
-    from archkit.testing import EmbeddedRegistry, ImageFactory, Request, Response
+    from archkit.testing import EmbeddedRegistry, ImageFactory, Request
 
 Run = Callable[..., BuildResult]
 Builders = Callable[..., CloudBuildBuilder]
@@ -213,6 +214,18 @@ def test_an_upload_that_cannot_be_is_given_up(google: CloudDouble, run: Run) -> 
     assert google.builds == {}
 
 
+def test_an_upload_that_gets_nowhere_ends(google: CloudDouble, run: Run) -> None:
+    google.refuse("PUT", "/session/", Response(308))
+    with pytest.raises(BuildToolError, match="takes no more than the first 0 of"):
+        run()
+
+
+def test_what_arrived_must_be_what_was_sent(google: CloudDouble, run: Run) -> None:
+    google.refuse("PUT", "/session/", Response(200, {}, b'{"generation": "1", "md5Hash": "x"}'))
+    with pytest.raises(BuildToolError, match="holds something else than was sent"):
+        run()
+
+
 def test_equal_folders_are_equal_archives(google: CloudDouble, run: Run) -> None:
     run()
     run()
@@ -299,6 +312,18 @@ def test_a_log_that_may_not_be_read_is_told_once_and_does_not_end_the_build(goog
 def test_looking_again_is_patient(google: CloudDouble, run: Run, status: int) -> None:
     google.refuse("GET", "/builds/build-", google_error(status, "later", "UNAVAILABLE"), times=6)
     assert run().images
+
+
+def test_a_build_of_which_nothing_is_heard_is_given_up(
+    google: CloudDouble, archkit_registry: EmbeddedRegistry, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("archkit.builders.cloudbuild.running._PATIENCE", 0.0)
+    google.work = lambda made: made.cancelled.wait(20)
+    google.refuse("GET", "/builds/build-", google_error(503, "later", "UNAVAILABLE"))
+    with pytest.raises(BuildToolError, match="did not let archkit look at the build: later"):
+        run()
+    assert google.builds["build-1"].status == "CANCELLED"
+    assert archkit_registry.tags("shop") == []
 
 
 @pytest.mark.parametrize("state", ["QUEUED", "PENDING", "WORKING", "STATUS_UNKNOWN"])
@@ -428,6 +453,7 @@ def test_what_google_refuses_is_told_with_what_to_do(
     assert caught.value.kind == kind
     assert said in str(caught.value)
     assert "did not let archkit start a build" in str(caught.value)
+    assert google.asked("GET", "/builds") == []  # nothing was started, so nothing is looked for
     assert google.objects == {}
     assert archkit_registry.tags("shop") == []
 

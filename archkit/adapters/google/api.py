@@ -13,7 +13,7 @@ from archkit.planning.cloudbuild_errors import ApiFailure, Doing, read_failure
 from archkit.ports.http import HttpClient, HttpRequest, HttpResponse, TransportError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Mapping
 
 _LIMIT = 8 << 20
 _ERROR_LIMIT = 64 * 1024
@@ -72,7 +72,7 @@ class Api:
         method: str,
         path: str,
         *,
-        body: bytes | Iterator[bytes] | None = None,
+        body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         good: Collection[int] = OK,
         repeatable: bool | None = None,
@@ -95,7 +95,7 @@ class Api:
             raise TransportError(f"{urlsplit(url).netloc} is another host than {self.url}, and no token goes there", transient=False)
         kind = {"Content-Type": "application/json; charset=utf-8"} if body is not None else {}
         answer = self._once(method, url, body, {**kind, **(headers or {})}, repeatable, renew=False)
-        if answer.status == 401 and (body is None or isinstance(body, bytes)):
+        if answer.status == 401:
             answer = self._once(method, url, body, {**kind, **(headers or {})}, repeatable, renew=True)
         if answer.status not in good:
             raise ApiError(read_failure(doing, answer.status, answer.body))
@@ -105,7 +105,7 @@ class Api:
         self,
         method: str,
         url: str,
-        body: bytes | Iterator[bytes] | None,
+        body: bytes | None,
         headers: Mapping[str, str],
         repeatable: bool | None,
         *,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -97,8 +98,6 @@ class _Upload:
     resumed: int = 0
 
     def run(self) -> dict[str, object]:
-        import json
-
         at = 0
         while True:
             if self.stop.is_set():
@@ -120,7 +119,11 @@ class _Upload:
             if status != 308:
                 found = json.loads(body)
                 return found if isinstance(found, dict) else {}
-            at = int(ranges.rpartition("-")[2] or -1) + 1
+            before, at = at, int(ranges.rpartition("-")[2] or -1) + 1
+            if at <= before:
+                self.resumed += 1
+                if self.resumed > _RESUMES:
+                    raise TransportError(f"Cloud Storage takes no more than the first {at} of {self.size} bytes")
 
     def _send(self, at: int) -> tuple[int, bytes, str]:
         with self.path.open("rb") as file:

@@ -132,8 +132,9 @@ class CloudRun:
             state = self.builds.start(request, run=self.run)
             self._tell(f"Cloud Build runs build {state.id} {state.log_url}".rstrip())
             state = self._follow(state)
-        except BaseException:
-            self._cancel(state)
+        except BaseException as error:
+            if state is not None or not _refused(error):
+                self._cancel(state)
             raise
         if state.status != "SUCCESS":
             raise not_succeeded(state, self.log, self.image, self.options, platform=str(self.platform or ""))
@@ -152,7 +153,7 @@ class CloudRun:
                 told, wait = state.status, self.poll
             if log is None:
                 log = self._open_log(state)
-            if log is not None and self._read_log(log, ended=state.ended):
+            if log is not None and self._read_log(log, state):
                 wait = self.poll
             if state.ended:
                 return state
@@ -178,14 +179,15 @@ class CloudRun:
         place = state.log_object
         return None if place is None else BucketLog(attrs.evolve(self.objects, bucket=place[0]), place[1])
 
-    def _read_log(self, log: BuildLog, *, ended: bool) -> bool:
+    def _read_log(self, log: BuildLog, state: BuildState) -> bool:
         """Tell the new lines; whether there were any. That a log cannot be read is told, and is no reason to end a build."""
         some = False
-        for look in range(0 if self.blind else _LAST_LOOKS if ended else 1):
+        late = state.ended and (state.status != "SUCCESS" or self.options.logs == "cloud-logging")
+        for look in range(0 if self.blind else _LAST_LOOKS if late else 1):
             if look:
                 self.context.cancelled.wait(self.poll)
             try:
-                lines = log.more(last=ended)
+                lines = log.more(last=state.ended)
             except ApiError as error:
                 if error.failure.transient:
                     continue
@@ -198,7 +200,7 @@ class CloudRun:
                 self.lines.append(line)
                 self._tell(line)
             some = some or bool(lines)
-            if ended and lines:
+            if lines and state.ended:
                 break
         return some
 
@@ -248,3 +250,8 @@ class CloudRun:
         except TransportError as error:
             remedy = "check the network and the proxy (HTTPS_PROXY)"
             raise BuildToolError(self.image, f"Google Cloud cannot be asked: {error.reason}", platform, remedy) from None
+
+
+def _refused(error: BaseException) -> bool:
+    """Whether a build was not started at all."""
+    return isinstance(error, SignInError) or (isinstance(error, ApiError) and error.failure.status < 500)
