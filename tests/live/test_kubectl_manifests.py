@@ -5,14 +5,13 @@ from __future__ import annotations
 import copy
 import json
 import subprocess
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
 from archkit import AffinityRenderer
+from archkit.testing import EmbeddedCluster
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,55 +53,11 @@ MANIFESTS = [
 ]
 
 
-RESOURCES = {
-    "/api/v1": [("pods", "Pod"), ("services", "Service")],
-    "/apis/rbac.authorization.k8s.io/v1": [("roles", "Role"), ("clusterroles", "ClusterRole")],
-}
-
-
-class Discovery(BaseHTTPRequestHandler):
-    """What ``kubectl run`` and ``kubectl create role`` ask a cluster even in a dry run: which resources there are."""
-
-    def do_GET(self) -> None:
-        path = self.path.partition("?")[0]
-        group = {"groupVersion": "rbac.authorization.k8s.io/v1", "version": "v1"}
-        groups = [{"name": "rbac.authorization.k8s.io", "versions": [group], "preferredVersion": group}]
-        answers: dict[str, dict[str, Any]] = {
-            "/api": {"kind": "APIVersions", "versions": ["v1"]},
-            "/apis": {"kind": "APIGroupList", "groups": groups},
-        }
-        for url, resources in RESOURCES.items():
-            listed = [{"name": name, "singularName": "", "namespaced": True, "kind": kind, "verbs": ["get"]} for name, kind in resources]
-            answers[url] = {"kind": "APIResourceList", "groupVersion": url.split("/", 2)[2], "resources": listed}
-        body = json.dumps(answers.get(path, {})).encode()
-        self.send_response(200 if path in answers else 404)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *args: object) -> None:
-        """Nothing: kubectl's own errors are enough."""
-
-
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """kubectl's environment: a cluster that knows which resources there are, and nothing more."""
-    home = tmp_path_factory.mktemp("home")
-    with ThreadingHTTPServer(("127.0.0.1", 0), Discovery) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        config = {
-            "kind": "Config",
-            "apiVersion": "v1",
-            "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{server.server_port}"}}],
-            "contexts": [{"name": "c", "context": {"cluster": "c", "user": ""}}],
-            "current-context": "c",
-        }
-        (home / "config").write_text(json.dumps(config))
-        yield {"PATH": "", "HOME": str(home), "KUBECONFIG": str(home / "config")}
-        server.shutdown()
-        thread.join()
+    """kubectl's environment: even in a dry run ``kubectl run`` and ``kubectl create role`` ask a cluster which kinds there are."""
+    with EmbeddedCluster() as cluster:
+        yield {"PATH": "", "HOME": str(tmp_path_factory.mktemp("home")), "KUBECONFIG": str(cluster.kubeconfig)}
 
 
 def made(kubectl: Path, environment: dict[str, str], arguments: tuple[str, ...], form: str) -> str:
