@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import attrs
 
 from archkit.errors import BuildError, BuildToolError, CommandError, EmulationMissing
+from archkit.planning.jib import failure as jib_failure
 from archkit.planning.tool_output import Kind, tool_failure
 
 if TYPE_CHECKING:
@@ -202,7 +203,10 @@ def not_succeeded(state: BuildState, log: str, image: str, options: CloudBuildOp
         account = options.service_account or "the build's service account"
         remedy = f"let {account} push there: grant it roles/artifactregistry.writer on the repository"
     said = log.strip() or found.kind != "failed"
-    return error(found.reason if said else f"{step} failed", remedy, cast(Kind, found.kind))
+    reason = found.reason if said else f"{step} failed"
+    if told := jib_failure(log):  # what Maven and Gradle print last is advice
+        reason = f"Cloud Build failed: {step}: {told}"
+    return error(reason, remedy, cast(Kind, found.kind))
 
 
 def _items(value: object) -> list[Any]:

@@ -375,11 +375,18 @@ def test_a_build_that_does_not_succeed_is_an_error_with_its_log(
         pytest.param("exec /bin/sh: exec format error", "emulation-missing", "binfmt", id="emulation"),
         pytest.param("denied: requested access to the resource is denied", "push-denied", "roles/artifactregistry.writer", id="push"),
         pytest.param("no space left on device", "disk-full", "", id="disk"),
+        pytest.param(
+            "\x1b[1m[ERROR] Failed to execute goal x:1:build (default-cli) on project p: no main class -> [Help 1]\n[ERROR] see\n\x1b[0m",
+            "failed",
+            "step build: no main class; see https",
+            id="maven",
+        ),
     ],
 )
 def test_the_log_says_why_a_step_failed(google: CloudDouble, run: Run, line: str, kind: str, said: str) -> None:
     def fails(made: CloudBuild) -> None:
         made.say(f"{line}\n")
+        made.more = {"steps": [*made.request["steps"][:-1], {**made.request["steps"][-1], "status": "FAILURE"}]}
         made.status = "FAILURE"
 
     google.work = fails

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Protocol
 
 import attrs
@@ -13,6 +14,9 @@ _MOST_PIECES = 16
 """Pieces of a log, or pages of entries, that are read before the build is looked at again."""
 _LONGEST_LINE = 2000
 _PAGE = 500
+
+
+_COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
 class BuildLog(Protocol):
@@ -47,7 +51,7 @@ class BucketLog:
         *lines, self._rest = self._rest.split(b"\n")
         if last and self._rest:
             lines, self._rest = [*lines, self._rest], b""
-        return [line.decode("utf-8", "replace").rstrip("\r")[:_LONGEST_LINE] for line in lines]
+        return [_shown(line.decode("utf-8", "replace")) for line in lines]
 
 
 @attrs.define
@@ -93,4 +97,8 @@ class CloudLog:
         if moment != self._since:
             self._since, self._seen = moment, set()
         self._seen.add(str(entry.get("insertId")))
-        return [line[:_LONGEST_LINE] for line in str(entry.get("textPayload") or "").splitlines()]
+        return [_shown(line) for line in str(entry.get("textPayload") or "").splitlines()]
+
+
+def _shown(line: str) -> str:
+    return _COLOURS.sub("", line).rstrip("\r")[:_LONGEST_LINE]

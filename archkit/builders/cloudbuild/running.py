@@ -196,7 +196,7 @@ class CloudRun:
                 break
             except TransportError:
                 continue
-            for line in lines:
+            for line in filter(str.strip, lines):
                 self.lines.append(line)
                 self._tell(line)
             some = some or bool(lines)
