@@ -72,7 +72,7 @@ class PipelinePlan:
             for image, targets in self.targets:
                 names = "the builder's default" if targets.platforms is None else str(targets.platforms).replace(",", ", ")
                 lines += [f"{image}: {names}", *(f"  because {reason}" for reason in targets.reasons)]
-            lines.append("no tag is given: nothing can be built yet")
+            lines.append("no tag is given: nothing can be built yet" if self.targets else "nothing is built")
         if self.findings:
             lines += ["", *map(str, self.findings)]
         return "\n".join(lines)
@@ -105,7 +105,7 @@ class Pipeline:
     """Plans, builds, renders, applies and waits for some artifacts and the manifests that use them.
 
     Args:
-        artifacts: One or several.
+        artifacts: One or several; none where every image was built elsewhere.
         manifests: Files to render; of a folder its ``.yaml``, ``.yml`` and ``.json`` files.
         connection: The cluster to apply to; its nodes are read where ``cluster`` is None. See :class:`~archkit.ClusterConnection`.
         cluster: Where it will run, as a ``ClusterInspector`` read it; None: what ``connection`` tells, without one not known.
@@ -180,9 +180,12 @@ class Pipeline:
     def _built_by(self, mode: Mode) -> tuple[PipelinePlan, BuildResult]:
         with self._session(mode) as session:
             planned = self._plan(session, mode)
-            if planned.build is None:
+            if not self.artifacts:  # manifests of images that others built
+                self._result = result = BuildResult(())
+            elif planned.build is None:
                 raise BuildError(self._names, "no tag is given", "", "give the pipeline a `tag`")
-            self._result = result = session.run(planned.build, self.artifacts)
+            else:
+                self._result = result = session.run(planned.build, self.artifacts)
         return planned, result
 
     def render(self, result: BuildResult | str | os.PathLike[str] | None = None) -> dict[Path, Rendering]:
@@ -282,7 +285,7 @@ class Pipeline:
     def _plan(self, session: BuildSession, mode: Mode) -> PipelinePlan:
         supported = [session.supported(artifact) for artifact in self.artifacts]
         targets = self._targets(supported, mode, holds_index=session.holds_index)
-        build = None if self.tag is None else session.plan(self.artifacts, targets, tag=self.tag)
+        build = None if self.tag is None or not self.artifacts else session.plan(self.artifacts, targets, tag=self.tag)
         names = tuple((artifact.image, one) for artifact, one in zip(self.artifacts, targets, strict=True))
         return PipelinePlan(mode, names, build, self._known_cluster(), "" if self.connection is None else self.connection.name)
 

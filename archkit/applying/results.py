@@ -55,12 +55,18 @@ class Applied:
         return any(item.outcome != "unchanged" for item in self.objects)
 
     def explain(self) -> str:
-        """The same for a person, with the diffs."""
-        lines = [f"{'dry run: ' if self.dry_run else ''}{len(self.objects)} objects, cluster {self.cluster}"]
+        """The same for a person, with the diffs: of objects that are new only after a dry run."""
+        lines = [f"{'dry run: ' if self.dry_run else ''}{counted(len(self.objects))}, cluster {self.cluster}"]
         for item in self.objects:
-            lines += [str(item), *(f"  {line}" for line in item.diff.splitlines())]
+            told = self.dry_run or item.outcome != "created"
+            lines += [str(item), *(f"  {line}" for line in item.diff.splitlines() if told)]
         lines += [f"not checked before: {name}: {reason}" for name, reason in self.unchecked]
         return "\n".join(lines)
+
+
+def counted(objects: int) -> str:
+    """So many objects, as people say it."""
+    return "1 object" if objects == 1 else f"{objects} objects"
 
 
 @attrs.frozen

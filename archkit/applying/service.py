@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from archkit.adapters.yaml.data import load_documents
 from archkit.applying.api import Api, Resource, grant
 from archkit.applying.checking import Checked, Patches
-from archkit.applying.results import Applied, Rollout
+from archkit.applying.results import Applied, Rollout, counted
 from archkit.applying.waiting import Waiting
 from archkit.applying.work import CHANGING, Work
 from archkit.errors import ApplyError, CancelledError, ClusterError, ClusterSignInError, FieldConflictError, ImmutableFieldError
@@ -93,14 +93,14 @@ class Applier:
         """
         documents = read_documents({name: text} if isinstance(text, str) else text)
         patches = Patches(self._api, self.field_manager, force=force, replace_immutable=replace_immutable)
-        with self._step("check", f"{len(documents)} objects, cluster {self._api.name}"):
+        with self._step("check", f"{counted(len(documents))}, cluster {self._api.name}"):
             placed, later = self._placed(documents)
             check_unique(document for document, _ in placed)
             checked = self._check(patches, placed, later)
             unchecked = self._settle(checked, documents, later)
         if dry_run:
             return Applied(tuple(item.outcome() for item in checked), self._api.name, dry_run=True, unchecked=tuple(unchecked.items()))
-        with self._step("apply", f"{len(documents)} objects, cluster {self._api.name}"):
+        with self._step("apply", f"{counted(len(documents))}, cluster {self._api.name}"):
             done = Work(self, patches, later, documents, checked, unchecked).run()
         return Applied(tuple(done), self._api.name, unchecked=tuple(unchecked.items()))
 

@@ -142,7 +142,8 @@ def test_every_step_is_told_and_no_secret(applier: Applier, events: list[Event])
     ]
     assert events[3].message == "Secret/default/login created"
     assert "hunter2" not in applied.explain() + repr(applied) + repr(events)
-    assert "+ stringData.password: ***" in applied.explain()
+    assert "+ stringData.password: ***" in applied.objects[0].diff
+    assert applied.explain().splitlines()[1:] == ["Secret/default/login created", "ConfigMap/default/colors created"]
 
 
 # ---- nothing is applied when something is bad --------------------------------------------------------------------

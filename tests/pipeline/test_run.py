@@ -267,3 +267,13 @@ def test_render_and_build_use_what_the_connection_tells(
     assert isinstance(result, BuildResult)
     assert pipeline.render()[manifests / "a.yaml"].text.count("kubernetes.io/arch") == 2
     assert len([one for one in archkit_cluster.log if one.kind == "nodes" and one.verb == "list"]) == 1
+
+
+def test_manifests_of_images_that_others_built_need_no_artifact(
+    archkit_cluster: EmbeddedCluster, connection: ClusterConnection, manifests: Path
+) -> None:
+    archkit_cluster.add_node("linux/arm64")
+    done = Pipeline([], manifests=manifests, connection=connection, renderer={"platforms": {"hello": "linux/arm64"}}).run()
+    assert done.build == BuildResult(())
+    assert dict(done.rollout.workloads) == {"Deployment/default/hello": "4 of 4 replicas are available"}
+    assert "nothing is built" in done.plan.explain()
