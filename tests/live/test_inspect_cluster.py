@@ -327,70 +327,6 @@ def test_a_token_that_expired_is_an_error_until_the_kubeconfig_has_another(contr
 # ---- what goes wrong -------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def crowd(shared_control_plane: ControlPlane) -> ControlPlane:
-    """A cluster of more nodes than one page has; made once."""
-    shared_control_plane.up()
-    shared_control_plane.wipe()
-    shared_control_plane.stop("kwok")  # none of them needs to be ready
-    shared_control_plane.create(*(node(f"n{number:04}", "linux/arm64" if number % 2 else "linux/amd64") for number in range(520)))
-    return shared_control_plane
-
-
-@pytest.fixture
-def many(crowd: ControlPlane) -> Iterator[ControlPlane]:
-    """The same, its API server up; what a test stopped is started again."""
-    yield crowd
-    if "kube-apiserver" not in crowd.running:
-        crowd.start("kube-apiserver")
-
-
-def between(plane: ControlPlane, happens: Callable[[], object]) -> Between:
-    """A connection on which something happens between the first page and the second."""
-    return Between(ClusterConnection.from_kubeconfig(plane.kubeconfig), {2: happens})
-
-
-def test_an_api_server_that_is_killed_in_the_middle_of_a_list_is_an_error(many: ControlPlane) -> None:
-    api = between(many, lambda: many.stop("kube-apiserver", kill=True))
-
-    with pytest.raises(ClusterUnreachableError, match="start the cluster on this machine") as caught:
-        ClusterInspector(api).inspect()
-
-    assert many.server in str(caught.value)
-    assert "ClusterInspector.from_nodes" in str(caught.value)
-
-
-def test_an_api_server_that_is_killed_in_the_middle_of_a_page_is_an_error(many: ControlPlane) -> None:
-    timer = threading.Timer(0.5, lambda: many.stop("kube-apiserver", kill=True))
-    with many.frozen():
-        timer.start()
-        with pytest.raises(ClusterUnreachableError):
-            inspected(many.kubeconfig)
-        timer.join()
-
-
-def test_a_list_goes_on_where_it_was_when_the_api_server_is_back(many: ControlPlane) -> None:
-    api = between(many, lambda: many.restart("kube-apiserver", kill=True))
-
-    cluster = ClusterInspector(api).inspect()
-
-    assert len({found.name for found in cluster.nodes}) == len(cluster.nodes) == 520
-    assert api.asked == 3  # two pages, and what API groups there are
-
-
-def test_a_list_whose_token_expired_is_begun_again(many: ControlPlane) -> None:
-    def forget() -> None:
-        many.create(node("later"))
-        many.compact()
-
-    api = between(many, forget)
-
-    cluster = ClusterInspector(api).inspect()
-
-    assert len({found.name for found in cluster.nodes}) == len(cluster.nodes) == 521
-    assert api.asked == 5  # a page, 410, two pages, and what API groups there are
-
-
 def test_a_server_that_is_too_busy_is_asked_again_when_it_says(control_plane: ControlPlane) -> None:
     control_plane.declare(node("a"))
     control_plane.grant("reader", LIST_NODES)
@@ -476,3 +412,75 @@ def another_authority(folder: Path) -> bytes:
     path = folder / "other.pem"
     trustme.CA().cert_pem.write_to_path(path)
     return path.read_bytes()
+
+
+# ---- a list of more than one page; last, because so many nodes take a while to remove ---------------------------------------
+
+
+@pytest.fixture(scope="module")
+def crowd(shared_control_plane: ControlPlane) -> Iterator[ControlPlane]:
+    """A cluster of more nodes than one page has; made once, and without anybody who would look after them."""
+    plane = shared_control_plane
+    plane.up()
+    plane.wipe()
+    for name in ("kwok", "kube-scheduler", "kube-controller-manager"):
+        plane.stop(name)
+    plane.create(*(node(f"n{number:04}", "linux/arm64" if number % 2 else "linux/amd64") for number in range(520)))
+    yield plane
+    with ThreadPoolExecutor(8) as threads:
+        for found in plane.listed("api/v1/nodes"):
+            threads.submit(plane.request, "DELETE", f"api/v1/nodes/{found['metadata']['name']}")
+
+
+@pytest.fixture
+def many(crowd: ControlPlane) -> Iterator[ControlPlane]:
+    """The same, its API server up; what a test stopped is started again."""
+    yield crowd
+    if "kube-apiserver" not in crowd.running:
+        crowd.start("kube-apiserver")
+
+
+def between(plane: ControlPlane, happens: Callable[[], object]) -> Between:
+    """A connection on which something happens between the first page and the second."""
+    return Between(ClusterConnection.from_kubeconfig(plane.kubeconfig), {2: happens})
+
+
+def test_an_api_server_that_is_killed_in_the_middle_of_a_list_is_an_error(many: ControlPlane) -> None:
+    api = between(many, lambda: many.stop("kube-apiserver", kill=True))
+
+    with pytest.raises(ClusterUnreachableError, match="start the cluster on this machine") as caught:
+        ClusterInspector(api).inspect()
+
+    assert many.server in str(caught.value)
+    assert "ClusterInspector.from_nodes" in str(caught.value)
+
+
+def test_an_api_server_that_is_killed_in_the_middle_of_a_page_is_an_error(many: ControlPlane) -> None:
+    timer = threading.Timer(0.5, lambda: many.stop("kube-apiserver", kill=True))
+    with many.frozen():
+        timer.start()
+        with pytest.raises(ClusterUnreachableError):
+            inspected(many.kubeconfig)
+        timer.join()
+
+
+def test_a_list_goes_on_where_it_was_when_the_api_server_is_back(many: ControlPlane) -> None:
+    api = between(many, lambda: many.restart("kube-apiserver", kill=True))
+
+    cluster = ClusterInspector(api).inspect()
+
+    assert len({found.name for found in cluster.nodes}) == len(cluster.nodes) == 520
+    assert api.asked == 3  # two pages, and what API groups there are
+
+
+def test_a_list_whose_token_expired_is_begun_again(many: ControlPlane) -> None:
+    def forget() -> None:
+        many.create(node("later"))
+        many.compact()
+
+    api = between(many, forget)
+
+    cluster = ClusterInspector(api).inspect()
+
+    assert len({found.name for found in cluster.nodes}) == len(cluster.nodes) == 521
+    assert api.asked == 5  # a page, 410, two pages, and what API groups there are
