@@ -13,7 +13,7 @@ import attrs
 
 from archkit.adapters.base_image import open_base
 from archkit.adapters.docker_engine import DockerEngine
-from archkit.errors import ArchkitError, BuildError, ReferenceSyntaxError, RegistryError
+from archkit.errors import ArchkitError, BuildError, CancelledError, ReferenceSyntaxError, RegistryError
 from archkit.model.frozen import NO_TEXTS, FrozenMap, frozen_texts
 from archkit.model.platform import Platform
 from archkit.model.reference import ImageReference
@@ -73,7 +73,7 @@ class ImageSearch:
         """Whether the engine has an image of this name for other platforms alone, which pack would take unless told to pull."""
         try:
             found = self.engine.find(self._parse(role, name))
-        except BuildError:
+        except (BuildError, CancelledError):
             raise
         except ArchkitError:  # no client: not known
             return False
@@ -107,7 +107,7 @@ class ImageSearch:
         try:
             found = self._local(role, name) if self.pull == "if-not-present" else None
             hidden = self.pull == "always" and error.status == 404 and self.engine.find(self._parse(role, name)) is not None
-        except BuildError:
+        except (BuildError, CancelledError):
             raise
         except ArchkitError:  # no client or no engine: the registry's answer is the one that counts
             raise self._unreadable(role, name, error) from error
