@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from archkit import ClusterConnection, ClusterSignInError, ClusterUnreachableError
 from archkit.adapters.kube import kubeconfig as kubeconfigs
+from archkit.adapters.kube import plugin as plugins
 from archkit.testing import EmbeddedTls, Request, Response
 
 if TYPE_CHECKING:
@@ -434,3 +435,54 @@ def test_signing_in_takes_nothing_of_the_time_for_the_answer(start: Start, tmp_p
     user = plugin(tmp_path, f"import time\ntime.sleep(2)\n{prints(token='abc')}")
     with ClusterConnection.from_kubeconfig(server.kubeconfig(tmp_path, user)) as connection:
         assert connection.request("GET", "/version", timeout=1.9).status == 200
+
+
+@needs_scripts
+def test_a_program_that_does_not_end_is_ended(start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plugins, "_TIMEOUT", 1.0)
+    text = "import time\nprint('open https://login.test', file=sys.stderr, flush=True)\ntime.sleep(60)"
+
+    with pytest.raises(ClusterSignInError, match=r"did not end within 1 s; it said last: open https://login\.test"):
+        ask(start().kubeconfig(tmp_path, plugin(tmp_path, text)))
+
+
+@needs_scripts
+def test_a_program_is_told_the_authority_and_its_own_settings(start: Start, tmp_path: Path) -> None:
+    tls = EmbeddedTls()
+    try:
+        server = start(tls=tls)
+        told = f"open({str(tmp_path / 'told')!r}, 'w').write(os.environ['KUBERNETES_EXEC_INFO'])"
+        extension = {"name": "client.authentication.k8s.io/exec", "extension": {"audience": "x"}}
+        user = plugin(tmp_path, f"{told}\n{prints(token='abc')}", provideClusterInfo=True)
+        ask(server.kubeconfig(tmp_path, user, extensions=[{"name": "other"}, extension]))
+        authority = base64.b64encode(tls.ca_file.read_bytes()).decode()
+    finally:
+        tls.close()
+
+    cluster = json.loads((tmp_path / "told").read_text())["spec"]["cluster"]
+    assert (cluster["certificate-authority-data"], cluster["config"]) == (authority, {"audience": "x"})
+
+
+def test_without_an_authority_the_systems_are_trusted_and_no_others(start: Start, tmp_path: Path) -> None:
+    tls = EmbeddedTls()
+    try:
+        path = start(tls=tls).kubeconfig(tmp_path, certificate_authority="")
+        with pytest.raises(ClusterUnreachableError, match="no secure connection"):
+            ask(path)
+    finally:
+        tls.close()
+
+
+def test_a_key_with_a_password_is_refused_without_asking_for_it(start: Start, tmp_path: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    secret = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(b"hunter2")
+    )
+    tls = EmbeddedTls()
+    try:
+        (tmp_path / "own.key").write_bytes(secret)
+        user = {"client-certificate": str(tls.client_cert), "client-key": str(tmp_path / "own.key")}
+        with pytest.raises(ClusterSignInError, match="the client key is encrypted"):
+            ask(start(tls=tls).kubeconfig(tmp_path, user))
+    finally:
+        tls.close()
