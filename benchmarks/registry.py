@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 ROUNDS = int(os.environ.get("ARCHKIT_BENCH_ROUNDS", "7"))
 REQUESTS, IMAGES, NODES = 300, 10, 3
+AGAIN = 0.1
+"""Seconds for which starting is repeated."""
 START_MS, REQUEST_MS, PLUGIN_MS = 5.0, 2.0, 2.0
 
 
@@ -194,13 +196,21 @@ def plugin(bytecode: str) -> float:
 
 
 def spent(server: Callable[[], AbstractContextManager[str]], measure: Callable[[str], list[float]]) -> list[float]:
-    """Milliseconds to start and stop a server, and what is measured while it runs."""
-    start = time.perf_counter()
-    with server() as host:
-        begun = time.perf_counter()
-        found = measure(host)
-        stopping = time.perf_counter()
-    return [(begun - start + time.perf_counter() - stopping) * 1000, *found]
+    """Milliseconds to start and stop a server, and what is measured while it runs.
+
+    What takes a moment is done again while that lasts a tenth of a second, and the least counts: on a busy machine a
+    single start says more of the machine.
+    """
+    until, times = time.perf_counter() + AGAIN, list[float]()
+    found: list[float] = []
+    while not found:
+        start = time.perf_counter()
+        with server() as host:
+            begun = time.perf_counter()
+            found = measure(host) if times and begun >= until else []
+            stopping = time.perf_counter()
+        times.append((begun - start + time.perf_counter() - stopping) * 1000)
+    return [min(times), *found]
 
 
 def row(name: str, rounds: list[list[float]]) -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +29,6 @@ from archkit.testing.embedded_server import EmbeddedServer
 from archkit.testing.messages import Request
 
 if TYPE_CHECKING:
-    import os
-
     from archkit.model.node import Taint
     from archkit.model.platform_set import PlatformSet
     from archkit.testing.embedded_registry import EmbeddedRegistry
@@ -95,7 +96,7 @@ class EmbeddedCluster(EmbeddedServer):
         self._objects = Objects(self._store, self._resources, self._control)
         self._access = Access(user, bare=self.tls is None)
         self._api = KubernetesApi(self._objects, self._resources, self._access, version)
-        self._folder: Path | None = None
+        self._kubeconfig: Path | None = None
         self._nodes = 0
         for name in _NAMESPACES:
             self._control.create("namespaces", {"metadata": {"name": name}}, managed=False)
@@ -106,17 +107,15 @@ class EmbeddedCluster(EmbeddedServer):
     def start(self) -> None:
         """Listen, and write the kubeconfig."""
         super().start()
-        if self._folder is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="archkit-cluster-"))
+        if self._kubeconfig is None:
+            self._kubeconfig = _folder(os.getpid()) / f"{self.host.rpartition(':')[2]}-{id(self):x}"
         self.renew_token()
 
     def stop(self) -> None:
-        """End every watch, close every connection, remove the kubeconfig; objects and log stay readable."""
+        """End every watch, close every connection; objects and log stay readable. Its tokens are of no use any more."""
         self._store.close()
         super().stop()
-        folder, self._folder = self._folder, None
-        if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
+        self._kubeconfig = None
 
     @property
     def kubeconfig(self) -> Path:
@@ -125,9 +124,9 @@ class EmbeddedCluster(EmbeddedServer):
         Raises:
             RuntimeError: The cluster is not running.
         """
-        if self._folder is None:
+        if self._kubeconfig is None:
             raise RuntimeError("the cluster was not started, or has stopped; use it as a context manager")
-        return self._folder / "config"
+        return self._kubeconfig
 
     @property
     def context(self) -> str:
@@ -358,6 +357,14 @@ class EmbeddedCluster(EmbeddedServer):
 
     def _served(self, request: Request, about: Mapping[str, str]) -> Response:  # noqa: ARG002 - the API reads the path itself
         return self._api.handle(request)
+
+
+@lru_cache(maxsize=1)
+def _folder(process: int) -> Path:
+    """Where the kubeconfigs of a process are, until it ends: on a busy disk, removing one takes longer than all else."""
+    folder = Path(tempfile.mkdtemp(prefix=f"archkit-clusters-{process}-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def _documents(manifest: str | os.PathLike[str] | bytes | Mapping[str, Any]) -> list[Mapping[str, Any]]:
