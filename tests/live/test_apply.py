@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from app_manifests import DEFINITION, stream
 from control_plane import wait_until
 from kube_objects import ARM_TAINT, CRASHES, EXEC_FORMAT_ERROR, NEVER_READY, OUTCOME, PULL_FAILURE, WRONG_CPU, node
 
@@ -88,25 +89,7 @@ kind: Pod
 metadata: {name: hello, namespace: default}
 spec: {containers: [{name: hello, image: "example.test/hello:1"}]}
 """
-DEFINITION = """\
-apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata: {name: robots.example.com}
-spec:
-  group: example.com
-  names: {kind: Robot, plural: robots, singular: robot}
-  scope: Namespaced
-  versions:
-  - name: v1
-    served: true
-    storage: true
-    schema: {openAPIV3Schema: {type: object, properties: {spec: {type: object, properties: {arms: {type: integer}}}}}}
-"""
 ROBOT = "apiVersion: example.com/v1\nkind: Robot\nmetadata: {name: r2, namespace: default}\nspec: {arms: 2}\n"
-
-
-def stream(*documents: str) -> str:
-    return "---\n".join(documents)
 
 
 def with_outcome(outcome: str) -> str:
