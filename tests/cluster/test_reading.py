@@ -8,7 +8,6 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from api_double import ApiDouble, answer, status
 
 from archkit import (
     Cluster,
@@ -25,51 +24,64 @@ from archkit import (
     resolve_targets,
 )
 from archkit.adapters.kube.nodes import KubeNodeSource
+from archkit.testing import EmbeddedCluster, Request, Response
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from archkit.testing import Request, Response
-
-Answers = Mapping[str, "list[Any] | Response"]
-Start = Callable[..., tuple[ApiDouble, ClusterConnection]]
+Lists = Mapping[str, "list[Any]"]
+Befalls = Callable[[EmbeddedCluster], object]
+Start = Callable[[Lists], "tuple[EmbeddedCluster, ClusterConnection]"]
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    """A cluster whose API has these lists; a list's items come as asked for, in pages."""
+def start(archkit_cluster: EmbeddedCluster) -> Iterator[Start]:
+    """The cluster, with these lists of objects by their paths, and a connection to it."""
     with ExitStack() as stack:
 
-        def started(lists: Answers) -> tuple[ApiDouble, ClusterConnection]:
-            def serve(request: Request) -> Response:
-                found = lists.get(request.path)
-                if request.path == "/apis" and found is None:
-                    return answer({"kind": "APIGroupList", "groups": groups_of(lists)})
-                if found is None:
-                    return status(404, "the server could not find the requested resource")
-                return page(request, found) if isinstance(found, list) else found
-
-            server = stack.enter_context(ApiDouble(serve))
-            return server, stack.enter_context(ClusterConnection.from_kubeconfig(server.kubeconfig(tmp_path)))
+        def started(lists: Lists) -> tuple[EmbeddedCluster, ClusterConnection]:
+            fill(archkit_cluster, lists)
+            return archkit_cluster, stack.enter_context(ClusterConnection.from_kubeconfig(archkit_cluster.kubeconfig))
 
         yield started
 
 
-def page(request: Request, items: list[Any]) -> Response:
-    first, limit = int(request.query.get("continue", "0")), int(request.query["limit"])
-    last = first + limit
-    after = {"continue": str(last)} if last < len(items) else {}
-    return answer({"kind": "List", "metadata": {"resourceVersion": "7", **after}, "items": items[first:last]})
+KINDS = {
+    "nodes": "Node",
+    "nodepools": "NodePool",
+    "nodeclaims": "NodeClaim",
+    "provisioners": "Provisioner",
+    "machinedeployments": "MachineDeployment",
+    "machinepools": "MachinePool",
+    "allowlistsynchronizers": "AllowlistSynchronizer",
+}
 
 
-def groups_of(lists: Answers) -> list[dict[str, Any]]:
-    found: dict[str, list[dict[str, str]]] = {"apps": [{"groupVersion": "apps/v1", "version": "v1"}]}
-    for path in lists:
-        if path.startswith("/apis/"):
-            _, _, group, version, *_ = path.split("/")
-            if {"groupVersion": f"{group}/{version}", "version": version} not in found.setdefault(group, []):
-                found[group].append({"groupVersion": f"{group}/{version}", "version": version})
-    return [{"name": name, "versions": versions} for name, versions in found.items()]
+def fill(cluster: EmbeddedCluster, lists: Lists) -> None:
+    """Load objects, after the definitions of their kinds; those that something holds on to (a finalizer) are deleted then."""
+    for path, items in lists.items():
+        _, api, *group, version, plural = path.split("/")
+        if api == "apis":
+            cluster.load(definition(group[0], version, plural))
+        for item in items:
+            cluster.load({"apiVersion": "/".join([*group, version]), "kind": KINDS[plural], **item})
+            if "finalizers" in item["metadata"]:
+                assert cluster.handle(Request("DELETE", f"{path}/{item['metadata']['name']}")).status == 200
+
+
+def definition(group: str, version: str, plural: str) -> dict[str, Any]:
+    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{plural}.{group}"},
+        "spec": {
+            "group": group,
+            "scope": "Namespaced" if plural.startswith("machine") else "Cluster",
+            "names": {"plural": plural, "kind": KINDS[plural]},
+            "versions": [{"name": version, "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}],
+        },
+    }
 
 
 def node(name: str, arch: str = "amd64", **parts: Any) -> dict[str, Any]:
@@ -81,6 +93,11 @@ def inspected(connection: ClusterConnection) -> Cluster:
     return ClusterInspector(connection).inspect()
 
 
+def asked(cluster: EmbeddedCluster) -> list[str]:
+    """What was asked for, in order; a continue token is opaque."""
+    return [exchange.path.partition("&continue=")[0] + ("&continue" if "&continue=" in exchange.path else "") for exchange in cluster.log]
+
+
 NODES = "/api/v1/nodes"
 KARPENTER = "/apis/karpenter.sh/v1"
 POOLS, CLAIMS = f"{KARPENTER}/nodepools", f"{KARPENTER}/nodeclaims"
@@ -90,18 +107,14 @@ POOLS, CLAIMS = f"{KARPENTER}/nodepools", f"{KARPENTER}/nodeclaims"
 
 
 def test_nodes_are_read_in_pages_and_keep_their_order(start: Start) -> None:
-    server, connection = start({NODES: [node(f"n{number:04}", "arm64" if number % 2 else "amd64") for number in range(1201)]})
+    server, connection = start({})
+    names = [*server.add_node("linux/amd64", count=601, name="old"), *server.add_node("linux/arm64", count=600, name="new")]
 
     cluster = inspected(connection)
 
-    assert [item.name for item in cluster.nodes] == [f"n{number:04}" for number in range(1201)]
+    assert [item.name for item in cluster.nodes] == sorted(names)
     assert (str(cluster.platforms), cluster.mixed, cluster.open_ended) == ("linux/amd64,linux/arm64", True, False)
-    assert [request.target for request in server.seen] == [
-        "/api/v1/nodes?limit=500",
-        "/api/v1/nodes?limit=500&continue=500",
-        "/api/v1/nodes?limit=500&continue=1000",
-        "/apis",
-    ]
+    assert asked(server) == ["/api/v1/nodes?limit=500", "/api/v1/nodes?limit=500&continue", "/api/v1/nodes?limit=500&continue", "/apis"]
     assert cluster.source == connection.name
 
 
@@ -116,7 +129,8 @@ def test_what_typed_clients_refuse_is_read(start: Start) -> None:
             "features": {"new": True},
         },
     }
-    _, connection = start({NODES: [strange, {"metadata": {"name": "bare"}}]})
+    server, connection = start({NODES: []})
+    server.on("GET", verb="list", resource="nodes").answer(200, body=json.dumps({"items": [strange, {"metadata": {"name": "bare"}}]}))
 
     cluster = inspected(connection)
 
@@ -125,62 +139,72 @@ def test_what_typed_clients_refuse_is_read(start: Start) -> None:
 
 
 def test_a_kubelet_that_contradicts_the_labels_is_told_of(start: Start) -> None:
-    liar = node("liar", "arm64", status={"nodeInfo": {"operatingSystem": "linux", "architecture": "amd64"}})
-    _, connection = start({NODES: [liar]})
+    server, connection = start({})
+    server.add_node("linux/amd64", name="liar", labels={"kubernetes.io/arch": "arm64"})
 
     (finding,) = inspected(connection).findings
 
     assert (finding.code, finding.where) == ("node-label-mismatch", "Node/liar")
 
 
+def forgets(cluster: EmbeddedCluster) -> Callable[[Response], Response]:
+    """What makes the rest of a list that was begun with this answer too old."""
+
+    def change(response: Response) -> Response:
+        cluster.forget_history()
+        return response
+
+    return change
+
+
 def test_a_list_whose_token_expired_is_begun_again(start: Start) -> None:
-    server, connection = start({NODES: [node(f"n{number}") for number in range(700)]})
-    gone = [status(410, "The provided continue parameter is too old")]
-    serve = server.serve
-    server.serve = lambda request: gone.pop() if "continue" in request.query and gone else serve(request)
+    server, connection = start({})
+    server.add_node(count=700)
+    server.on("GET", resource="nodes").tamper(forgets(server)).times(1)
 
     assert len(inspected(connection).nodes) == 700
-    assert [request.query.get("continue", "") for request in server.seen if request.path == NODES] == ["", "500", "", "500"]
+    assert asked(server)[:4] == ["/api/v1/nodes?limit=500", "/api/v1/nodes?limit=500&continue"] * 2
+    assert [exchange.status for exchange in server.log.where(kind="nodes")] == [200, 410, 200, 200]
 
 
 def test_a_list_whose_token_expires_every_time_is_an_error(start: Start) -> None:
-    server, connection = start({NODES: [node(f"n{number}") for number in range(700)]})
-    serve = server.serve
-    server.serve = lambda request: status(410, "too old") if "continue" in request.query else serve(request)
+    server, connection = start({})
+    server.add_node(count=700)
+    server.on("GET", resource="nodes", query={"continue": "*"}).answer(410)
 
     with pytest.raises(ClusterError, match="forgot twice"):
         inspected(connection)
 
 
 def test_a_server_that_goes_in_the_middle_of_a_list_is_an_error_that_names_it(start: Start) -> None:
-    server, connection = start({NODES: [node(f"n{number}") for number in range(700)]})
-    serve = server.serve
+    server, connection = start({})
+    server.add_node(count=700)
+    server.on("GET", resource="nodes", query={"continue": "*"}).answer(503)
 
-    def once(request: Request) -> Response:
-        if "continue" in request.query:
-            return answer({}, 503)
-        return serve(request)
-
-    server.serve = once
     with pytest.raises(ClusterError, match="HTTP 503"):
         inspected(connection)
 
 
+def lists_nodes_as(body: object) -> Befalls:
+    return lambda cluster: cluster.on("GET", verb="list", resource="nodes").answer(200, body=json.dumps(body))
+
+
 @pytest.mark.parametrize(
-    ("got", "error", "said"),
+    ("befalls", "error", "said"),
     [
-        (status(403, 'nodes is forbidden: User "jane" cannot list resource "nodes"'), ClusterForbiddenError, "verbs: \\[list\\]"),
-        (status(401, "Unauthorized"), ClusterSignInError, "sign in again"),
-        (status(404, "not found"), ClusterError, "HTTP 404"),
-        (answer("<html>login</html>"), ClusterError, "no list"),
-        (answer({"items": [{"metadata": {"name": 3}}]}), ClusterError, "no list"),
+        (lambda cluster: cluster.deny("list", "nodes"), ClusterForbiddenError, "verbs: \\[list\\]"),
+        (lambda cluster: cluster.expire_tokens(renew=False), ClusterSignInError, "sign in again"),
+        (lambda cluster: cluster.on("GET", verb="list", resource="nodes").answer(404), ClusterError, "HTTP 404"),
+        (lists_nodes_as("<html>login</html>"), ClusterError, "no list"),
+        (lists_nodes_as({"items": [{"metadata": {"name": 3}}]}), ClusterError, "no list"),
     ],
     ids=["forbidden", "expired", "no API", "a page", "another shape"],
 )
 def test_what_is_no_node_list_is_an_error_that_says_what_else_could_be_done(
-    got: Response, error: type[ClusterError], said: str, start: Start
+    befalls: Befalls, error: type[ClusterError], said: str, start: Start
 ) -> None:
-    _, connection = start({NODES: got})
+    server, connection = start({})
+    befalls(server)
 
     with pytest.raises(error, match=said) as caught:
         inspected(connection)
@@ -193,19 +217,19 @@ def test_an_error_of_the_kubeconfig_says_what_else_could_be_done(tmp_path: Path)
         ClusterInspector.from_kubeconfig(tmp_path / "missing")
 
 
-def test_a_kubeconfig_is_enough(start: Start, tmp_path: Path) -> None:
-    server, _ = start({NODES: [node("a", "arm64")]})
-    path = server.kubeconfig(tmp_path)
+def test_a_kubeconfig_is_enough(archkit_cluster: EmbeddedCluster) -> None:
+    archkit_cluster.add_node("linux/arm64")
+    path, context = archkit_cluster.kubeconfig, archkit_cluster.context
 
-    inspector = ClusterInspector.from_kubeconfig(path, context="here", declared=[Pool("spot", "linux/amd64")], timeout=5)
+    inspector = ClusterInspector.from_kubeconfig(path, context=context, declared=[Pool("spot", "linux/amd64")], timeout=5)
 
     assert str(inspector.inspect().platforms) == "linux/amd64,linux/arm64"
 
 
 def test_a_cluster_without_nodes_is_told_of_unless_a_provisioner_will_make_some(start: Start) -> None:
-    _, connection = start({NODES: []})
+    server, connection = start({NODES: []})
     assert [finding.code for finding in inspected(connection).findings] == ["no-nodes"]
-    _, connection = start({NODES: [], POOLS: [pool("x")], CLAIMS: []})
+    fill(server, {POOLS: [pool("x")], CLAIMS: []})
     assert inspected(connection).findings == ()
 
 
@@ -273,7 +297,7 @@ def test_what_a_node_pool_may_bring(made: dict[str, Any], platforms: str | None,
     "made",
     [
         pytest.param(pool("x", ARM, ("kubernetes.io/arch", "NotIn", ["arm64"])), id="contradicts itself"),
-        pytest.param({**pool("x", ARM), "metadata": {"name": "x", "deletionTimestamp": "2026-01-01T00:00:00Z"}}, id="going"),
+        pytest.param({**pool("x", ARM), "metadata": {"name": "x", "finalizers": ["karpenter.sh/termination"]}}, id="going"),
     ],
 )
 def test_a_node_pool_that_makes_no_nodes_does_not_count(made: dict[str, Any], start: Start) -> None:
@@ -304,7 +328,7 @@ def test_nodes_that_are_being_made_count_until_they_are_there(start: Start) -> N
     wanted = [{"key": "kubernetes.io/arch", "operator": "In", "values": ["arm64"]}]
     coming = {"metadata": {"name": "x-1"}, "spec": {"requirements": wanted}, "status": {}}
     there = {"metadata": {"name": "x-2"}, "spec": {"requirements": wanted}, "status": {"nodeName": "a"}}
-    going = {"metadata": {"name": "x-3", "deletionTimestamp": "2026-01-01T00:00:00Z"}, "spec": {"requirements": wanted}}
+    going = {"metadata": {"name": "x-3", "finalizers": ["karpenter.sh/termination"]}, "spec": {"requirements": wanted}}
     _, connection = start({NODES: [node("a")], POOLS: [], CLAIMS: [coming, there, going]})
 
     cluster = inspected(connection)
@@ -322,16 +346,17 @@ def test_an_older_karpenter_is_read_as_well(start: Start) -> None:
 
 
 @pytest.mark.parametrize(
-    "lists",
+    ("lists", "befalls"),
     [
-        pytest.param({POOLS: status(403, "forbidden")}, id="one may not read them"),
-        pytest.param({"/apis/karpenter.sh/v1alpha5/provisioners": []}, id="a version that is not read"),
-        pytest.param({"/apis": status(403, "forbidden")}, id="one may not ask what there is"),
+        pytest.param({POOLS: []}, lambda cluster: cluster.deny("list", "nodepools"), id="one may not read them"),
+        pytest.param({"/apis/karpenter.sh/v1alpha5/provisioners": []}, lambda _: None, id="a version that is not read"),
+        pytest.param({}, lambda cluster: cluster.on("GET", resource="apis").answer(403), id="one may not ask what there is"),
     ],
 )
-def test_a_provisioner_that_cannot_be_read_leaves_the_answer_open(lists: Answers, start: Start) -> None:
+def test_a_provisioner_that_cannot_be_read_leaves_the_answer_open(lists: Lists, befalls: Befalls, start: Start) -> None:
     made = node("a", metadata={"labels": {"kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64", "karpenter.sh/nodepool": "x"}})
-    _, connection = start({NODES: [made], **lists})
+    server, connection = start({NODES: [made], **lists})
+    befalls(server)
 
     cluster = inspected(connection)
 
@@ -341,9 +366,10 @@ def test_a_provisioner_that_cannot_be_read_leaves_the_answer_open(lists: Answers
     assert "cluster-open-ended" in {finding.code for finding in resolve_targets(cluster=cluster).findings}
 
 
-@pytest.mark.parametrize("got", [status(403, "forbidden"), status(404, "not found"), answer("a page"), answer({"groups": None})])
-def test_without_a_word_of_provisioners_there_are_none(got: Response, start: Start) -> None:
-    _, connection = start({NODES: [node("a")], "/apis": got})
+@pytest.mark.parametrize(("status", "body"), [(403, ""), (404, ""), (200, '"a page"'), (200, '{"groups": null}')])
+def test_without_a_word_of_provisioners_there_are_none(status: int, body: str, start: Start) -> None:
+    server, connection = start({NODES: [node("a")]})
+    server.on("GET", resource="apis").answer(status, body=body)
 
     cluster = inspected(connection)
 
@@ -351,7 +377,8 @@ def test_without_a_word_of_provisioners_there_are_none(got: Response, start: Sta
 
 
 def test_node_claims_that_one_may_not_read_are_left_out(start: Start) -> None:
-    _, connection = start({NODES: [node("a")], POOLS: [pool("x", ARM)], CLAIMS: status(403, "forbidden")})
+    server, connection = start({NODES: [node("a")], POOLS: [pool("x", ARM)], CLAIMS: []})
+    server.deny("list", "nodeclaims")
 
     assert [found.name for found in inspected(connection).pools] == ["x"]
 
@@ -405,11 +432,13 @@ def test_a_management_cluster_does_not_take_the_machines_of_others_for_its_own(s
     server, connection = start({NODES: [node("a")], MACHINES: [machines("x", labels=ARM_LABELS)], MACHINE_POOLS: []})
 
     assert inspected(connection).pools == ()
-    assert MACHINES not in {request.path for request in server.seen}
+    assert not server.log.where(kind="machinedeployments")
 
 
 def test_machines_that_one_may_not_read_are_left_out(start: Start) -> None:
-    _, connection = start({NODES: [OWN], MACHINES: status(403, "forbidden"), MACHINE_POOLS: status(404, "no")})
+    server, connection = start({NODES: [OWN], MACHINES: [machines("x", labels=ARM_LABELS)], MACHINE_POOLS: []})
+    server.deny("list", "machinedeployments")
+    server.on("GET", resource="machinepools").answer(404)
 
     cluster = inspected(connection)
 
@@ -431,7 +460,7 @@ def test_machines_that_one_may_not_read_are_left_out(start: Start) -> None:
         ),
     ],
 )
-def test_gke_that_makes_nodes_by_itself_is_open_ended(lists: Answers, name: str, start: Start) -> None:
+def test_gke_that_makes_nodes_by_itself_is_open_ended(lists: Lists, name: str, start: Start) -> None:
     _, connection = start(lists)
 
     cluster = inspected(connection)
@@ -447,7 +476,7 @@ def test_gke_with_pools_of_its_own_is_not(start: Start) -> None:
 
 
 def test_what_was_read_can_be_recorded(start: Start) -> None:
-    _, connection = start({NODES: [node("a"), OWN], POOLS: [pool("x", ARM), pool("y")], CLAIMS: []})
+    _, connection = start({NODES: [OWN, node("b")], POOLS: [pool("x", ARM), pool("y")], CLAIMS: []})
 
     cluster = inspected(connection)
 
