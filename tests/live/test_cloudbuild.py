@@ -17,6 +17,7 @@ import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import docker_ways
 import pytest
 from cloudbuild_double import PROJECT, TOKEN, CloudBuild, cloud
 
@@ -122,11 +123,10 @@ def build_there(
     return result, said
 
 
+@pytest.mark.parametrize("way", [name for name in docker_ways.NAMES if name != "classic"], indirect=True)  # there is BuildKit there
 def test_the_steps_of_a_dockerfile_make_an_image_that_runs(
     way: DockerWay, engine: Engine, busybox_bases: str, source: Path, tmp_path: Path
 ) -> None:
-    if way.name == "classic":
-        pytest.skip("Cloud Build's docker has BuildKit; the other ways are run")
     native = way.name == "buildkit"
     recipe = DockerRecipe(per_platform=not native, build_args={"BASE": f"{busybox_bases}/base:1", "GREETING": "$5 'to' the"})
     environ = {**way.environ, "DOCKER_HOST": engine.host, "BUILDX_BUILDER": way.options["builder"]}
@@ -141,12 +141,11 @@ def test_the_steps_of_a_dockerfile_make_an_image_that_runs(
     assert tags - {"v1_archkit-staging"} == {"v1", "v1_linux_amd64", "v1_linux_arm64"}  # that registry deletes no tags
 
 
+@pytest.mark.parametrize("way", ["classic"], indirect=True)  # BuildKit refuses
 def test_an_engine_that_builds_for_its_own_cpu_is_caught(
     way: DockerWay, engine: Engine, busybox_bases: str, source: Path, tmp_path: Path
 ) -> None:
     """The classic builder takes a base of another CPU with a warning, and its step ends well."""
-    if way.name != "classic":
-        pytest.skip("BuildKit refuses; the classic builder does not")
     (source / "Dockerfile").write_text("ARG BASE\nFROM $BASE\n")
     recipe = DockerRecipe(per_platform=True, build_args={"BASE": f"{busybox_bases}/base:1"})
     environ = {**way.environ, "DOCKER_HOST": engine.host}
