@@ -96,8 +96,8 @@ class ClusterInspector:
         source = self._source()
         with _other_sources():
             nodes, doubts = source.nodes()
-            brought, further = source.pools(nodes) if isinstance(source, PoolSource) else ((), ())
-        found = [*doubts, *further]
+            brought = source.pools(nodes) if isinstance(source, PoolSource) else ()
+        found = list(doubts)
         pools = (*brought, *self.declared)
         if not nodes and not pools:
             hint = "declare the pools that will bring nodes, or request platforms"

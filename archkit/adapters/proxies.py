@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import attrs
 
+from archkit.adapters.loopback import address_of, is_loopback
 from archkit.model.secret import Secret
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class Proxies:
         parts = urlsplit(url)
         proxy = self.https if parts.scheme == "https" else self.http
         host = (parts.hostname or "").lower()
-        if not proxy or on_this_machine(host):
+        if not proxy or is_loopback(host):
             return Secret()
         port = str(parts.port or _PORTS.get(parts.scheme, ""))
         if any(_meant(entry, host, port) for entry in self.bypass):
@@ -66,35 +67,22 @@ class Proxies:
         return proxy if "://" in proxy else Secret(f"http://{proxy.reveal()}")
 
 
-def on_this_machine(host: str) -> bool:
-    """Whether a host's name or address is one of loopback."""
-    address = _address(host)
-    return host == "localhost" if address is None else address.is_loopback
-
-
-def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        return ipaddress.ip_address(text.strip("[]"))
-    except ValueError:
-        return None
-
-
 def _meant(entry: str, host: str, port: str) -> bool:
     """Whether an entry of ``NO_PROXY`` means this host."""
     if entry == "*":
         return True
-    address = _address(host)
+    address = address_of(host)
     if "/" in entry:
         try:
             return address is not None and address in ipaddress.ip_network(entry, strict=False)
         except ValueError:
             return False
-    whole = _address(entry)
+    whole = address_of(entry)
     name, colon, wanted = ("", "", "") if whole is not None else entry.rpartition(":")
     if colon and wanted.isdigit():
         if wanted != port:
             return False
-        entry, whole = name, _address(name)
+        entry, whole = name, address_of(name)
     if whole is not None or address is not None:
         return whole == address
     entry = entry.removeprefix("*").removeprefix(".")

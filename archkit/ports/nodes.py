@@ -30,8 +30,8 @@ class NodeSource(Protocol):
 class PoolSource(Protocol):
     """A ``NodeSource`` that also knows what may bring more nodes. Raises ``ClusterError`` and nothing else."""
 
-    def pools(self, nodes: Sequence[Node]) -> tuple[Sequence[Pool], Sequence[Finding]]:
-        """Every pool, and what was found amiss while reading them; pools that one may not read are left out.
+    def pools(self, nodes: Sequence[Node]) -> Sequence[Pool]:
+        """Every pool; those that one may not read are left out.
 
         Args:
             nodes: What :meth:`NodeSource.nodes` gave.

@@ -11,7 +11,8 @@ import attrs
 import pytest
 
 from archkit import Descriptor, Digest, ImageReference, Limits, PlatformSet, RawManifest, RegistryClient, RegistryError
-from archkit.adapters.registry.endpoints import base_url, is_loopback
+from archkit.adapters.loopback import is_loopback_registry
+from archkit.adapters.registry.endpoints import base_url
 from archkit.model.oci import DOCKER_LIST, OCI_INDEX, OCI_MANIFEST
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def asked(registry: EmbeddedRegistry) -> list[str]:
     ],
 )
 def test_loopback_hosts_are_known(registry: str, expected: bool) -> None:
-    assert is_loopback(registry) is expected
+    assert is_loopback_registry(registry) is expected
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,11 @@ import json
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 import attrs
 
+from archkit.adapters.loopback import is_loopback
 from archkit.errors import ClusterError, ClusterForbiddenError, ClusterSignInError, ClusterUnreachableError
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def unreachable(name: str, server: str, reason: str) -> ClusterUnreachableError:
         remedy = "give it more time with `timeout`, or see whether the server is overloaded or behind a VPN"
     elif "proxy" in reason:
         remedy = "check proxy-url in the kubeconfig, HTTPS_PROXY and NO_PROXY"
-    elif any(host in server for host in ("//127.", "//localhost", "//[::1]")):
+    elif is_loopback(urlsplit(server).hostname or ""):
         remedy = f"start the cluster on this machine that should listen at {server}, or name another context"
     else:
         remedy = f"check that the cluster is there, and the network, VPN and proxy on the way to {server}"

@@ -16,8 +16,9 @@ from archkit.adapters.http import UrllibHttpClient
 from archkit.adapters.kube import kubeconfig
 from archkit.adapters.kube.answers import refused, unreachable
 from archkit.adapters.kube.signin import SignedIn, sign_in
+from archkit.adapters.loopback import is_loopback
 from archkit.adapters.process import ProcessRunner
-from archkit.adapters.proxies import Proxies, on_this_machine
+from archkit.adapters.proxies import Proxies
 from archkit.ports.http import HttpRequest, HttpResponse, Retries, TransportError
 
 if TYPE_CHECKING:
@@ -216,7 +217,7 @@ class ClusterConnection:
 
     def _packing(self) -> str:
         """Packed unless the kubeconfig says otherwise, or nothing is saved by it: between processes of one machine."""
-        near = on_this_machine(urlsplit(self.server).hostname or "")
+        near = is_loopback(urlsplit(self.server).hostname or "")
         return "identity" if near or self._settings.cluster.get("disable-compression") == "true" else "gzip"
 
 

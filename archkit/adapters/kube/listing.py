@@ -84,7 +84,7 @@ def _collect(
                 return None
             if answer.status != 200:
                 raise refused(api.name, "GET", path, answer)
-            page = _decoded(api, path, answer, decoder)
+            page = decoded(api, path, answer, decoder)
             found += (kept for item in page.items or () if (kept := keep(item)) is not None)
             after = (page.metadata and page.metadata.next) or ""
             if not after:
@@ -93,7 +93,12 @@ def _collect(
     raise ClusterError(api.name, reason, "it keeps too little of its past for so slow a connection; try again")
 
 
-def _decoded(api: ClusterApi, path: str, answer: HttpResponse, decoder: msgspec.json.Decoder[Page[_T]]) -> Page[_T]:
+def decoded(api: ClusterApi, path: str, answer: HttpResponse, decoder: msgspec.json.Decoder[Page[_T]]) -> Page[_T]:
+    """The page in an answer.
+
+    Raises:
+        ClusterError: It is none.
+    """
     try:
         return decoder.decode(answer.body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

@@ -53,7 +53,7 @@ class KubeNodeSource:
         nodes = collect(self.api, NODES, _NODES, keep, timeout=self.timeout)
         return nodes, doubts(nodes)
 
-    def pools(self, nodes: Sequence[Node]) -> tuple[Sequence[Pool], Sequence[Finding]]:
+    def pools(self, nodes: Sequence[Node]) -> Sequence[Pool]:
         """What may bring more nodes: provisioners, node pools, nodes being made. What one may not read is left out.
 
         Raises:

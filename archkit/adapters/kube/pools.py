@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from archkit.adapters.kube.listing import Page, collect_if_permitted
+from archkit.adapters.kube.listing import Page, collect_if_permitted, decoded
 from archkit.model.cluster import Pool
 from archkit.model.node import Taint
 from archkit.planning import provisioners
@@ -19,7 +19,6 @@ from archkit.planning.selectors import Expression
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from archkit.model.finding import Finding
     from archkit.model.node import Node
     from archkit.ports.cluster import ClusterApi
 
@@ -122,7 +121,7 @@ _CLAIMS = msgspec.json.Decoder(Page[_Claim])
 _MACHINES = msgspec.json.Decoder(Page[_Machines])
 
 
-def read_pools(api: ClusterApi, nodes: Sequence[Node], *, timeout: float) -> tuple[list[Pool], list[Finding]]:
+def read_pools(api: ClusterApi, nodes: Sequence[Node], *, timeout: float) -> list[Pool]:
     """The pools and nodes in the making that this cluster's API tells of, in the order of the kinds, then by name.
 
     Args:
@@ -137,7 +136,7 @@ def read_pools(api: ClusterApi, nodes: Sequence[Node], *, timeout: float) -> tup
     pools = _karpenter(api, nodes, groups, timeout)
     if _CLUSTER_API in groups:
         pools += _cluster_api(api, groups[_CLUSTER_API], timeout)
-    return pools + provisioners.google(nodes, groups), []
+    return pools + provisioners.google(nodes, groups)
 
 
 def _groups(api: ClusterApi, timeout: float) -> dict[str, tuple[str, ...]]:
@@ -189,10 +188,11 @@ def _karpenter_pool(name: str, origin: str, labels: Mapping[str, str], spec: _No
 
 def _cluster_api(api: ClusterApi, versions: Sequence[str], timeout: float) -> list[Pool]:
     """The machine pools of the cluster that these very nodes are of; those of others, a management cluster's, are not."""
-    notes = api.request("GET", "/api/v1/nodes", query={"limit": str(_SOME_NODES)}, timeout=timeout)
+    path = "/api/v1/nodes"
+    notes = api.request("GET", path, query={"limit": str(_SOME_NODES)}, timeout=timeout)
     if notes.status != 200:
         return []
-    listed = _NODE_NOTES.decode(notes.body).items or ()
+    listed = decoded(api, path, notes, _NODE_NOTES).items or ()
     ours = {item.metadata.annotations.cluster for item in listed if item.metadata and item.metadata.annotations} - {None}
     if not ours or not versions:
         return []

@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
+from archkit.adapters.loopback import is_loopback_registry
 from archkit.model.reference import DOCKER_HUB
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
 _DOCKER_HUB_API = "registry-1.docker.io"
-
-
-def is_loopback(registry: str) -> bool:
-    """Whether a registry is on this machine: ``localhost``, 127.0.0.0/8 or ``[::1]``, with any port."""
-    host = urlsplit(f"//{registry}").hostname or ""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def base_url(registry: str, plain_http: Collection[str], https: Collection[str] = ()) -> str:
@@ -32,5 +20,5 @@ def base_url(registry: str, plain_http: Collection[str], https: Collection[str] 
 
     Nothing is probed: a failed TLS handshake per connection would cost more than saying it.
     """
-    scheme = "http" if registry in plain_http or (is_loopback(registry) and registry not in https) else "https"
+    scheme = "http" if registry in plain_http or (is_loopback_registry(registry) and registry not in https) else "https"
     return f"{scheme}://{_DOCKER_HUB_API if registry == DOCKER_HUB else registry}/v2/"

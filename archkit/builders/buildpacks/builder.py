@@ -11,6 +11,7 @@ import attrs
 
 from archkit.adapters.binfmt import this_machine
 from archkit.adapters.docker_engine import DockerEngine, client_environment
+from archkit.adapters.loopback import is_loopback_registry
 from archkit.adapters.toml import load_toml
 from archkit.builders.buildpacks.command import (
     CACHE_PREFIX,
@@ -56,7 +57,6 @@ _ABANDONED = 600.0
 """Seconds after which a container of pack that has ended belongs to nobody: pack copies reports out of it, then removes it."""
 _FILE_LIMIT = 1024 * 1024
 """Largest ``project.toml`` and ``report.toml`` that is read, in bytes."""
-_LOOPBACK = ("localhost", "127.", "[::1]")
 _INSTALL = "install it (https://buildpacks.io/docs/for-platform-operators/how-to/integrate-ci/pack/), or give its path as program=…"
 
 
@@ -278,7 +278,7 @@ class BuildpacksBuilder:
     def _command(self, request: BuildRequest, taken: _Taken, report: Path) -> list[str]:
         local = isinstance(request.sink, EngineSink)
         reference = request.reference or request.repository
-        network = self.network if self.network is not None else ("host" if reference.registry.startswith(_LOOPBACK) else "default")
+        network = self.network if self.network is not None else ("host" if is_loopback_registry(reference.registry) else "default")
         command = [self.program, "build", str(reference), "--no-color", "--platform", platform_word(request.platform)]
         command += ["--builder", taken.builder.reference, "--pull-policy", taken.pull, "--path", str(request.artifact.context.absolute())]
         command += [] if local else ["--publish"]

@@ -9,6 +9,7 @@ import attrs
 
 from archkit.adapters.google.api import is_local
 from archkit.adapters.google.signin import ApplicationDefault, GoogleCredentials
+from archkit.adapters.loopback import is_loopback_registry
 from archkit.builders.cloudbuild.checks import check_platforms, check_recipe, emulated_cpus
 from archkit.builders.cloudbuild.running import CloudRun, GoogleEndpoints
 from archkit.builders.cloudbuild.source import known_source, list_source, pack_source
@@ -25,12 +26,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from archkit.adapters.source_folder import SourceFolder
     from archkit.model.build import ArtifactFacts, Sink
     from archkit.model.finding import Finding
     from archkit.model.platform import Platform
     from archkit.ports.builder import Artifact, BuildContext, Builder, ExplainsMismatch, Preflight, ShowsCalls
 
-_LOOPBACK = ("localhost", "127.", "[::1]")
 _LATER = "(named when it is uploaded)"
 
 
@@ -115,7 +116,9 @@ class CloudBuildBuilder:
             BuildError: It would be refused.
         """
         where = f"POST {self.endpoints.builds}/v1/{self._options().parent}/builds"
-        fields = self._request(request.artifact, request.platforms, _pushed(request), Uploaded(self._options().bucket, _LATER))
+        image, folder = request.artifact.image, request.artifact.context
+        source, files = Uploaded(self._options().bucket, _LATER), list_source(image, folder, self.recipe)
+        fields = self._request(request.artifact, request.platforms, _pushed(request), source, files=files)
         return f"{where}\n{json.dumps(fields, indent=2)}"
 
     def build(self, request: BuildRequest, context: BuildContext) -> Delivered:
@@ -127,10 +130,11 @@ class CloudBuildBuilder:
             ToolNotFoundError: google-auth is not installed.
         """
         image, reference = request.artifact.image, _pushed(request)
-        archive = pack_source(image, list_source(image, request.artifact.context, self.recipe), context)
+        files = list_source(image, request.artifact.context, self.recipe)
+        archive = pack_source(image, files, context)
 
         def make_request(source: Uploaded, run: str) -> dict[str, Any]:
-            return self._request(request.artifact, request.platforms, reference, source, run=run)
+            return self._request(request.artifact, request.platforms, reference, source, files=files, run=run)
 
         with CloudRun.open(
             image,
@@ -171,7 +175,9 @@ class CloudBuildBuilder:
             reason = f"one file builds one platform with this recipe, {wanted} were asked"
             raise BuildError(image, reason, "", "make a file for each, with a tag of its own, and join them with IndexStitcher")
         check_platforms(image, wanted)
-        fields = self._request(Artifact(image, context), wanted, reference, None)
+        artifact = Artifact(image, context)
+        files = list_source(image, artifact.context, self.recipe)
+        fields = self._request(artifact, wanted, reference, None, files=files)
         return "\n".join([*block_mapping(fields, 0, Block()), ""])
 
     def why_not_delivered(self, asked: PlatformSet, found: PlatformSet, delivered: Delivered) -> str:  # noqa: ARG002 - of the port
@@ -197,13 +203,20 @@ class CloudBuildBuilder:
         )
 
     def _request(
-        self, artifact: ArtifactFacts, platforms: PlatformSet, reference: ImageReference, source: Uploaded | None, *, run: str = ""
+        self,
+        artifact: ArtifactFacts,
+        platforms: PlatformSet,
+        reference: ImageReference,
+        source: Uploaded | None,
+        *,
+        files: SourceFolder,
+        run: str = "",
     ) -> dict[str, Any]:
-        if str(reference).startswith(_LOOPBACK) and not is_local(self.endpoints.builds):
+        if is_loopback_registry(reference.registry) and not is_local(self.endpoints.builds):
             reason = f"{reference.registry} is on this machine, and Cloud Build is not"
             raise BuildError(artifact.image, reason, "", "use a registry that can be reached from Google Cloud")
         folder: Path = artifact.context
-        known = known_source(folder, list_source(artifact.image, folder, self.recipe))
+        known = known_source(folder, files)
         emulate = emulated_cpus(artifact.image, self.recipe, folder, platforms)
         made = self.recipe.steps(platforms, reference, emulate=emulate, source=known)
         return build_request(artifact.image, made, self._options(), source, run=run)

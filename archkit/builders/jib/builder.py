@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import attrs
 
 from archkit.adapters.base_image import BaseSource, open_base
+from archkit.adapters.loopback import is_loopback_registry
 from archkit.adapters.process import environment
 from archkit.errors import BuildError, BuildToolError, CommandError, ReferenceSyntaxError, RegistryError, ToolNotFoundError, ToolTooOldError
 from archkit.model.build import BuilderAbilities, Delivered, RegistrySink
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
 
 SCRATCH = "scratch"
 _REPORT_LIMIT = 1024 * 1024
-_LOOPBACK = ("localhost", "127.", "[::1]")
 _OTHER_SOURCES = ("docker://", "tar://")
 """Bases that jib reads from an engine or a file; archkit does not look into them."""
 _INSTALL: dict[Tool, str] = {
@@ -170,7 +170,7 @@ class JibBuilder:
     def _command(self, tool: Tool, folder: Path, image: str, platforms: Sequence[str], report: Path) -> list[str]:
         wrapper = folder / WRAPPERS[tool]
         program = self.program or (str(wrapper.absolute()) if os.access(wrapper, os.X_OK) else PROGRAMS[tool])
-        insecure = image.startswith(_LOOPBACK) if self.insecure_registries is None else self.insecure_registries
+        insecure = is_loopback_registry(image.partition("/")[0]) if self.insecure_registries is None else self.insecure_registries
         settings = properties(
             image=image,
             base=self.base,
