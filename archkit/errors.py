@@ -192,7 +192,7 @@ class ApplyError(ClusterError):
 
 
 class FieldConflictError(ApplyError):
-    """Somebody else manages fields that would change; nothing was applied."""
+    """Somebody else manages fields that would change; their objects stay as they are."""
 
     conflicts: tuple[tuple[str, str, str], ...] = ()
     """Object, field manager, and the field's path."""

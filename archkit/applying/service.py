@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from archkit.adapters.yaml.data import load_documents
-from archkit.applying.api import Api, Resource, grant
+from archkit.applying.api import Api, Resource
 from archkit.applying.checking import Checked, Patches
+from archkit.applying.progress import Progress
+from archkit.applying.refusing import count_of, refused_objects
 from archkit.applying.results import Applied, Rollout, counted
 from archkit.applying.waiting import Waiting
 from archkit.applying.work import CHANGING, Work
-from archkit.errors import ApplyError, CancelledError, ClusterError, ClusterSignInError, FieldConflictError, ImmutableFieldError
-from archkit.events import Event, Listener, Stage, ignore
+from archkit.errors import ApplyError
+from archkit.events import Listener, ignore
 from archkit.planning.documents import DefinedKind, Document, check_unique, defined_kinds, documents_of, in_order, waits_for
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from archkit.planning.refusals import Refusal
     from archkit.ports.cluster import ClusterApi
 
 _AT_ONCE = 8
 """Documents that the server checks at the same time."""
-_LOOK = 0.1
-"""Seconds between two looks at something that will be there or gone soon."""
-_SIGN_IN = "sign in again as your provider says; a token in the kubeconfig may have expired"
 
 
 class Applier:
@@ -56,8 +53,7 @@ class Applier:
         self.namespace: str = namespace or getattr(connection, "namespace", None) or "default"
         self.timeout = timeout
         self._api = Api(connection)
-        self._cancel = cancel or threading.Event()
-        self._listener = on_event or ignore
+        self._progress = Progress(connection.name, cancel or threading.Event(), on_event or ignore)
 
     def apply(
         self,
@@ -93,15 +89,15 @@ class Applier:
         """
         documents = read_documents({name: text} if isinstance(text, str) else text)
         patches = Patches(self._api, self.field_manager, force=force, replace_immutable=replace_immutable)
-        with self._step("check", f"{counted(len(documents))}, cluster {self._api.name}"):
+        with self._progress.step("check", f"{counted(len(documents))}, cluster {self._api.name}"):
             placed, later = self._placed(documents)
             check_unique(document for document, _ in placed)
             checked = self._check(patches, placed, later)
             unchecked = self._settle(checked, documents, later)
         if dry_run:
             return Applied(tuple(item.outcome() for item in checked), self._api.name, dry_run=True, unchecked=tuple(unchecked.items()))
-        with self._step("apply", f"{counted(len(documents))}, cluster {self._api.name}"):
-            done = Work(self, patches, later, documents, checked, unchecked).run()
+        with self._progress.step("apply", f"{counted(len(documents))}, cluster {self._api.name}"):
+            done = Work(self._progress, self.timeout, patches, later, documents, checked, unchecked).run()
         return Applied(tuple(done), self._api.name, unchecked=tuple(unchecked.items()))
 
     def wait(self, applied: Applied, timeout: float) -> Rollout:
@@ -124,8 +120,8 @@ class Applier:
         """
         if applied.dry_run:
             raise ApplyError(self._api.name, "it was a dry run: there is nothing to wait for", "apply it without dry_run first")
-        waiting = Waiting(self._api, self._cancel, lambda message: self._tell("wait", "progress", message))
-        with self._step("wait", f"at most {timeout:g} s for what was applied, cluster {self._api.name}"):
+        waiting = Waiting(self._api, self._progress)
+        with self._progress.step("wait", f"at most {timeout:g} s for what was applied, cluster {self._api.name}"):
             return waiting.until_ready(applied.objects, timeout)
 
     # ---- before anything is applied ------------------------------------------------------------------------------
@@ -149,7 +145,7 @@ class Applier:
             if coming is not None:
                 later[here.label] = f"its kind is in the same stream: {coming.definition}"
         if unknown:
-            reason = f"{_count(len(unknown), len(documents))} of a kind that the server does not know; nothing was applied"
+            reason = f"{count_of(len(unknown), len(documents))} of a kind that the server does not know; nothing was applied"
             remedy = "correct apiVersion and kind, or apply the CustomResourceDefinition first"
             raise ApplyError(self._api.name, reason, remedy, tuple(unknown), (), tuple(one.label for one in documents))
         return placed, later
@@ -162,7 +158,7 @@ class Applier:
 
     def _check(self, patches: Patches, placed: Sequence[tuple[Document, Resource]], later: dict[str, str]) -> list[Checked]:
         def check(one: tuple[Document, Resource]) -> Checked:
-            self.check_cancelled("nothing was applied")
+            self._progress.check_cancelled("nothing was applied")
             document, resource = one
             return Checked(document, resource) if document.label in later else patches.check(document, resource)
 
@@ -189,61 +185,10 @@ class Applier:
             else:
                 bad.append(item)
         if bad:
-            raise self.refused(bad, [item.label for item in checked], ())
+            raise refused_objects(self._api.name, bad, [item.label for item in checked], ())
         for label, reason in unchecked.items():
-            self._tell("check", "progress", f"{label} cannot be checked yet: {reason}")
+            self._progress.tell("check", f"{label} cannot be checked yet: {reason}")
         return unchecked
-
-    def refused(self, bad: Sequence[Checked], names: Sequence[str], applied: Sequence[str]) -> ClusterError:
-        """The error of objects that the server does not take."""
-        refusals = [(item, item.refusal) for item in bad if item.refusal is not None]
-        kinds = {refusal.kind for _, refusal in refusals}
-        stands = [name for name in names if name not in applied]
-        what = f"{_count(len(bad), len(names))} refused; " + ("the rest was applied before" if applied else "nothing was applied")
-        common = (self._api.name, what, _remedy(refusals), tuple((item.place, one.message) for item, one in refusals))
-        became = (tuple(applied), tuple(stands), ())
-        if "signed-out" in kinds and not applied:
-            told = f"the credentials are missing, expired or not valid (HTTP 401: {refusals[0][1].message}); nothing was applied"
-            return ClusterSignInError(self._api.name, told, _SIGN_IN)
-        if kinds == {"conflict"}:
-            conflicts = tuple((item.label, one.manager, one.field) for item, refusal in refusals for one in refusal.conflicts)
-            return FieldConflictError(*common, *became, conflicts)
-        if kinds == {"immutable"}:
-            fields = tuple((item.label, field) for item, refusal in refusals for field in refusal.fields)
-            return ImmutableFieldError(*common, *became, fields)
-        return ApplyError(*common, *became)
-
-    # ---- plumbing ------------------------------------------------------------------------------------------------
-
-    def check_cancelled(self, state: str) -> None:
-        """Stop where the caller wants it.
-
-        Raises:
-            CancelledError: The caller's event is set.
-        """
-        if self._cancel.is_set():
-            raise CancelledError(f"applying to cluster {self._api.name}; {state}")
-
-    def pause(self) -> None:
-        """Wait a moment, or until the caller cancels."""
-        self._cancel.wait(_LOOK)
-
-    def progress(self, message: str) -> None:
-        """Tell of a step of applying."""
-        self._tell("apply", "progress", message)
-
-    def _tell(self, work: str, stage: Stage, message: str) -> None:
-        self._listener(Event(work, stage, message=message))
-
-    @contextlib.contextmanager
-    def _step(self, work: str, message: str) -> Generator[None, None, None]:
-        self._tell(work, "started", message)
-        try:
-            yield
-        except BaseException as error:
-            self._tell(work, "failed", str(error) or type(error).__name__)
-            raise
-        self._tell(work, "finished", message)
 
 
 def read_documents(texts: Mapping[str, str]) -> list[Document]:
@@ -264,29 +209,3 @@ def read_documents(texts: Mapping[str, str]) -> list[Document]:
 
 def _coming(document: Document, defined: DefinedKind) -> Resource:
     return Resource(document.api_version, document.kind, defined.plural, defined.namespaced)
-
-
-def _count(some: int, all_of: int) -> str:
-    return f"{some} of {all_of} objects {'is' if some == 1 else 'are'}"
-
-
-def _remedy(refusals: Iterable[tuple[Checked, Refusal]]) -> str:
-    """What to do, for each way of being refused once."""
-    by_kind: dict[str, list[Checked]] = {}
-    for item, refusal in refusals:
-        by_kind.setdefault(refusal.kind, []).append(item)
-    told: list[str] = []
-    if "signed-out" in by_kind:
-        return _SIGN_IN
-    if "conflict" in by_kind:
-        told.append("leave these fields out of the manifest, or pass force=True to take them over")
-    if "immutable" in by_kind:
-        told.append(
-            "pass replace_immutable=True to delete Pods and Jobs that no controller made and make them anew;"
-            " give other objects another name, or delete them yourself"
-        )
-    if "forbidden" in by_kind:
-        told.append(grant(item.resource.rule("get", "create", "patch") for item in by_kind["forbidden"]))
-    if "busy" in by_kind:
-        told.append("the server is busy; try again later")
-    return "\n".join(told)

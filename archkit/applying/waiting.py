@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ import attrs
 
 from archkit.adapters.kube.answers import refused
 from archkit.applying.api import Api, grant, rule
+from archkit.applying.progress import Progress
 from archkit.applying.results import AppliedObject, Rollout
 from archkit.errors import CancelledError, ClusterError, ClusterForbiddenError, ClusterSignInError, RolloutError, RolloutTimeoutError
 from archkit.model.cluster import Cluster
@@ -61,8 +61,7 @@ class Waiting:
     """
 
     api: Api
-    cancel: threading.Event
-    tell: Callable[[str], object]
+    progress: Progress
     _cluster: tuple[float, Cluster | None] | None = None
     """When the nodes were read, and they; None: they may not be."""
     _missing: dict[str, None] = attrs.field(factory=dict[str, None])
@@ -93,7 +92,7 @@ class Waiting:
     # ---- one round -----------------------------------------------------------------------------------------------
 
     def _look_at(self, pending: Sequence[_Followed], until: float, pool: ThreadPoolExecutor) -> None:
-        if self.cancel.is_set():
+        if self.progress.cancel.is_set():
             raise CancelledError(f"waiting for {', '.join(one.label for one in pending)}")
 
         def look(one: _Followed) -> Verdict | ClusterError:
@@ -110,7 +109,7 @@ class Waiting:
                 self._silence = found.reason
             elif found != one.verdict:
                 one.verdict = found
-                self.tell(f"{one.label}: {found.reason}")
+                self.progress.tell("wait", f"{one.label}: {found.reason}")
 
     def _judged(self, one: _Followed, until: float) -> Verdict:
         workload = self._read(one.path, until)
@@ -211,12 +210,12 @@ class Waiting:
 
     def _listen(self, one: _Followed, until: float, started: float) -> None:
         """Come back when something happens to this workload, or after a while."""
-        self.cancel.wait(max(0.0, min(_SHORTEST, until - time.monotonic())))
+        self.progress.cancel.wait(max(0.0, min(_SHORTEST, until - time.monotonic())))
         left = min(_LONGEST, until - time.monotonic())
-        if left <= 0 or self.cancel.is_set():
+        if left <= 0 or self.progress.cancel.is_set():
             return
         if self._silence or self._deaf > _TOLD or not one.version:
-            self.cancel.wait(min(left, max(0.0, started + 1.0 - time.monotonic())))
+            self.progress.cancel.wait(min(left, max(0.0, started + 1.0 - time.monotonic())))
             return
         parent, _, name = one.path.rpartition("/")
         query = {"watch": "1", "fieldSelector": f"metadata.name={name}", "resourceVersion": one.version, "timeoutSeconds": "2"}
@@ -226,7 +225,7 @@ class Waiting:
             self._deaf = 0
         except ClusterError:  # 410, a server that went away, or a watch that is not allowed: look again
             self._deaf += 1
-            self.cancel.wait(min(left, _SHORTEST))
+            self.progress.cancel.wait(min(left, _SHORTEST))
 
     # ---- reading -------------------------------------------------------------------------------------------------
 

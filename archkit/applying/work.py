@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 import attrs
 
 from archkit.applying.checking import Checked, Patches, RefusedError
+from archkit.applying.progress import Progress
+from archkit.applying.refusing import refused_objects
 from archkit.applying.results import AppliedObject
 from archkit.errors import ApplyError, ClusterError
 from archkit.planning.documents import Document, waits_for
 
 if TYPE_CHECKING:
     from collections.abc import Generator
-
-    from archkit.applying.service import Applier  # noqa: TC004 - it imports this module
 
 CHANGING = "its kind changes in the same stream"
 """Why a document cannot be checked: the first words of the reason."""
@@ -30,7 +30,9 @@ _AGAIN = "repeat the call when the cause is gone: applying again what was applie
 class Work:
     """One call's changes, one after the other."""
 
-    applier: Applier
+    progress: Progress
+    timeout: float
+    """Seconds for a kind to be served, and for an object to go."""
     patches: Patches
     later: dict[str, str]
     """Documents of kinds that are not served yet."""
@@ -66,7 +68,7 @@ class Work:
             if now.refusal is not None and not waits_for(now.document, now.refusal.status, now.refusal.raw, self.documents):
                 bad.append(now)
         if bad:
-            raise self.applier.refused(bad, self._names, self._applied)
+            raise refused_objects(self.patches.api.name, bad, self._names, self._applied)
         return found
 
     def _check_again(self, item: Checked) -> Checked:
@@ -76,27 +78,25 @@ class Work:
             settled = now.refusal is None or not self.unchecked[item.label].startswith(CHANGING)
             if settled or time.monotonic() > until:
                 return now
-            self.applier.check_cancelled(self._state)
-            self.applier.pause()
+            self.progress.check_cancelled(self._state)
+            self.progress.pause()
 
     def _await_kind(self, item: Checked) -> None:
         """Wait until the server serves a kind whose definition was just applied."""
         document, api = item.document, self.patches.api
-        until = time.monotonic() + self.applier.timeout
+        until = time.monotonic() + self.timeout
         while True:
-            self.applier.check_cancelled(self._state)
+            self.progress.check_cancelled(self._state)
             if api.resource(document.api_version, document.kind, afresh=True) is not None:
                 answer = api.connection.request("GET", item.resource.path(document.namespace), query={"limit": "1"})
                 if answer.status != 404:
                     return
             if time.monotonic() > until:
-                raise ClusterError(
-                    api.name, f"the kind {document.kind} is not served {self.applier.timeout:g} s after its definition was applied"
-                )
-            self.applier.pause()
+                raise ClusterError(api.name, f"the kind {document.kind} is not served {self.timeout:g} s after its definition was applied")
+            self.progress.pause()
 
     def _one(self, item: Checked) -> None:
-        self.applier.check_cancelled(self._state)
+        self.progress.check_cancelled(self._state)
         with self._stopping_at(item):
             if item.replace:
                 self._remove(item)
@@ -104,18 +104,18 @@ class Work:
         self.deleted.discard(item.label)
         made = attrs.evolve(item, after=after).outcome()
         self.done.append(made)
-        self.applier.progress(str(made))
+        self.progress.tell("apply", str(made))
 
     def _remove(self, item: Checked) -> None:
-        self.applier.progress(f"{item.label} cannot be changed: the old one is deleted")
+        self.progress.tell("apply", f"{item.label} cannot be changed: the old one is deleted")
         self.patches.delete(item)
         self.deleted.add(item.label)
-        until = time.monotonic() + self.applier.timeout
+        until = time.monotonic() + self.timeout
         while not self.patches.gone(item):
             if time.monotonic() > until:
-                raise ClusterError(self.patches.api.name, f"{item.label} is being deleted and still there after {self.applier.timeout:g} s")
-            self.applier.check_cancelled(f"{item.label} is being deleted; {self._state}")
-            self.applier.pause()
+                raise ClusterError(self.patches.api.name, f"{item.label} is being deleted and still there after {self.timeout:g} s")
+            self.progress.check_cancelled(f"{item.label} is being deleted; {self._state}")
+            self.progress.pause()
 
     @contextlib.contextmanager
     def _stopping_at(self, item: Checked, *, checking: bool = False) -> Generator[None, None, None]:
@@ -126,7 +126,7 @@ class Work:
             refusal = error.refusal
             if item.label in self.deleted:
                 refusal = attrs.evolve(refusal, message=f"the old one is deleted, and the new one is refused: {refusal.message}")
-            raise self.applier.refused([attrs.evolve(item, refusal=refusal)], self._names, self._applied) from None
+            raise refused_objects(self.patches.api.name, [attrs.evolve(item, refusal=refusal)], self._names, self._applied) from None
         except ClusterError as error:
             old = ", whose old object is deleted or being deleted" if item.label in self.deleted else ""
             reason = f"applying stopped at {item.place}{old}: {error.reason}"

@@ -16,6 +16,7 @@ from archkit.errors import ClusterError, ClusterForbiddenError, ClusterSignInErr
 if TYPE_CHECKING:
     from archkit.ports.http import HttpResponse
 
+SIGN_IN = "sign in again as your provider says; a token in the kubeconfig may have expired"
 _LONGEST = 600
 _USER = re.compile(r'[Uu]ser "([^"]+)"')
 _VERBS = {"POST": ("create",), "PUT": ("update",), "PATCH": ("create", "patch"), "DELETE": ("delete",)}
@@ -70,8 +71,7 @@ def refused(name: str, method: str, path: str, answer: HttpResponse, query: Mapp
     access = Access.of(method, path, query or {})
     said = what_was_said(answer)
     if answer.status == 401:
-        remedy = "sign in again as your provider says; a token in the kubeconfig may have expired"
-        return ClusterSignInError(name, f"the credentials are missing, expired or not valid (HTTP 401: {said})", remedy)
+        return ClusterSignInError(name, f"the credentials are missing, expired or not valid (HTTP 401: {said})", SIGN_IN)
     if answer.status == 403 and access.resource:
         user = _USER.search(said)
         who = user[1] if user else ""
