@@ -1,16 +1,15 @@
-"""Writes of objects, as an API server carries them out: checks, defaults, managers, and what is kept."""
+"""Writes of objects, as an API server carries them out: checks, managers, and what is kept."""
 
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from archkit.testing.cluster.completing import Completion
 from archkit.testing.cluster.data import at
-from archkit.testing.cluster.defaults import defaulted
 from archkit.testing.cluster.managers import APPLY, UPDATE, Manager, applied, managers_of, settled, updated
 from archkit.testing.cluster.reading import known_only, type_errors, unknown_fields, without_nulls
 from archkit.testing.cluster.statuses import (
@@ -33,10 +32,6 @@ if TYPE_CHECKING:
     from archkit.testing.cluster.store import Object, Store
 
 DEFINITIONS = "customresourcedefinitions.apiextensions.k8s.io"
-_NO_GENERATION = frozenset(
-    {"configmaps", "secrets", "serviceaccounts", "services", "namespaces", "nodes", "endpoints", "events", "leases.coordination.k8s.io"}
-)
-_KEPT_METADATA = ("uid", "creationTimestamp", "generation", "deletionTimestamp", "deletionGracePeriodSeconds")
 
 
 @attrs.frozen
@@ -60,6 +55,7 @@ class Objects:
         self.store = store
         self._resources = resources
         self._control = control
+        self._completion = Completion(store)
 
     def get(self, resource: Resource, namespace: str, name: str) -> Object:
         """An object, in the version that was asked for.
@@ -91,7 +87,7 @@ class Objects:
             if self.store.get(resource.key, namespace, name) is not None:
                 raise already_exists(resource.plural, resource.group, name)
             self._namespace_there(resource, namespace)
-            made = self._complete(resource, {**obj, "metadata": metadata}, None, options)
+            made = self._completion.complete(resource, {**obj, "metadata": metadata}, None, part=options.part, now=self._control.now())
             made = updated(resource.schema, None, made, self._manager(resource, options))
             return self._keep(resource, made, None, options)
 
@@ -168,7 +164,7 @@ class Objects:
             except ValueError as error:
                 raise ApiError(500, "", f"failed to create typed patch object ({told}): {error}") from error
             new["metadata"] = {**new["metadata"], "name": name, **({"namespace": namespace} if resource.namespaced else {})}
-            new = self._complete(resource, without_nulls(new), live, options)
+            new = self._completion.complete(resource, without_nulls(new), live, part=options.part, now=self._control.now())
             new = settled(resource.schema, live, new, managers, manager, force=options.force)
             return self._keep(resource, new, live, options), old is None
 
@@ -283,60 +279,9 @@ class Objects:
 
     def _write(self, resource: Resource, obj: Object, old: Object, options: WriteOptions) -> Object:
         self._fits(resource, obj["metadata"], old)
-        new = self._complete(resource, obj, old, options)
+        new = self._completion.complete(resource, obj, old, part=options.part, now=self._control.now())
         new = updated(resource.schema, old, new, self._manager(resource, options))
         return self._keep(resource, new, old, options)
-
-    def _complete(self, resource: Resource, obj: Object, old: Object | None, options: WriteOptions) -> Object:
-        """With defaults, and with what its writer cannot change."""
-        metadata = dict(obj["metadata"])
-        with_status = "status" in resource.parts
-        if old is None:
-            metadata |= {"uid": str(uuid.uuid4()), "creationTimestamp": self._control.now()}
-            if resource.key not in _NO_GENERATION:
-                metadata["generation"] = 1
-            made = {**obj, "metadata": metadata}
-            if with_status and resource.key != "nodes":
-                made.pop("status", None)
-            if resource.key == "pods":
-                made["status"] = {"phase": "Pending", "qosClass": "BestEffort"}
-        else:
-            before = old["metadata"]
-            for name in _KEPT_METADATA:
-                metadata.pop(name, None)
-                if name in before:
-                    metadata[name] = before[name]
-            metadata["resourceVersion"] = before["resourceVersion"]
-            made = {**obj, "metadata": metadata}
-            if options.part:
-                made = {**old, "metadata": {**before, "managedFields": metadata.get("managedFields", before.get("managedFields"))}}
-                made["metadata"] = {name: value for name, value in made["metadata"].items() if value is not None}
-                made |= {"status": obj["status"]} if "status" in obj else {}
-            elif with_status:
-                made.pop("status", None)
-                made |= {"status": old["status"]} if "status" in old else {}
-        made = self._defaulted(resource, made, old)
-        if old is not None and resource.key not in _NO_GENERATION and _spec_of(made) != _spec_of(old):
-            made["metadata"]["generation"] = int(old["metadata"].get("generation", 1)) + 1
-        return made
-
-    def _defaulted(self, resource: Resource, obj: Object, old: Object | None) -> Object:
-        if resource.custom is not None:
-            from archkit.testing.cluster.custom_rules import custom_defaults
-
-            described = (resource.custom.get("schema") or {}).get("openAPIV3Schema") or {}
-            return dict(custom_defaults(described, obj))
-        made = defaulted(resource, obj)
-        spec = made.get("spec")
-        if resource.key == "services" and isinstance(spec, dict) and spec.get("type") != "ExternalName":
-            address = at(old, ("spec", "clusterIP")) or self._address()
-            spec.setdefault("clusterIP", address)
-            spec.setdefault("clusterIPs", [spec["clusterIP"]])
-        return made
-
-    def _address(self) -> str:
-        number = len(self.store.objects("services")) + 10
-        return f"10.96.{number // 250}.{number % 250 + 1}"
 
     def _manager(self, resource: Resource, options: WriteOptions, operation: str = UPDATE) -> Manager:
         return Manager(options.manager, operation, resource.api_version, frozenset(), self._control.now(), options.part)
@@ -364,10 +309,6 @@ class Objects:
 def in_version(resource: Resource, obj: Object) -> Object:
     """An object in another version of its kind; custom resources have no other conversion here."""
     return obj if obj.get("apiVersion") == resource.api_version else {**obj, "apiVersion": resource.api_version}
-
-
-def _spec_of(obj: Object) -> dict[str, Any]:
-    return {name: value for name, value in obj.items() if name not in {"metadata", "status", "apiVersion"}}
 
 
 def _same(obj: Object, old: Object) -> bool:
