@@ -15,6 +15,7 @@ from archkit.applying.progress import Progress
 from archkit.applying.results import AppliedObject, Rollout
 from archkit.errors import CancelledError, ClusterError, ClusterForbiddenError, ClusterSignInError, RolloutError, RolloutTimeoutError
 from archkit.model.cluster import Cluster
+from archkit.planning.decoded import mapping
 from archkit.planning.pod_trouble import Trouble, explained, troubles_of
 from archkit.planning.rollout import WORKLOADS, Verdict, verdict
 
@@ -115,7 +116,7 @@ class Waiting:
         workload = self._read(one.path, until)
         if workload is None:
             return Verdict("failed", "it is not there any more")
-        one.version = str(_metadata(workload).get("resourceVersion") or "")
+        one.version = str(mapping(workload.get("metadata")).get("resourceVersion") or "")
         found = verdict(workload)
         if found.state == "done" or not found.seen:
             return found
@@ -154,12 +155,16 @@ class Waiting:
         listed = self._allowed(f"{space}/pods", rule("", "pods", "list"), until, query)
         label, value = self._version_label(workload, path, query, until)
         pods = [pod for pod in listed.get("items") or () if isinstance(pod, dict)]
-        return [{"kind": "Pod", **pod} for pod in pods if value is None or _labels(pod).get(label, value) == value]
+        return [
+            {"kind": "Pod", **pod}
+            for pod in pods
+            if value is None or mapping(mapping(pod.get("metadata")).get("labels")).get(label, value) == value
+        ]
 
     def _version_label(self, workload: Mapping[str, Any], path: str, query: Mapping[str, str], until: float) -> tuple[str, str | None]:
         """The label that pods of the newest version have, and its value; None where it is not known."""
         kind, status = workload.get("kind"), workload.get("status")
-        notes = _metadata(workload).get("annotations") or {}
+        notes = mapping(workload.get("metadata")).get("annotations") or {}
         if kind == "StatefulSet" and isinstance(status, Mapping):
             return "controller-revision-hash", status.get("updateRevision")
         if kind == "DaemonSet":
@@ -173,15 +178,15 @@ class Waiting:
         except _NotAllowedError:
             return label, None
         newest = [
-            _labels(item).get(label)
+            mapping(mapping(item.get("metadata")).get("labels")).get(label)
             for item in listed.get("items") or ()
-            if (_metadata(item).get("annotations") or {}).get(revision) == notes.get(revision)
+            if (mapping(item.get("metadata")).get("annotations") or {}).get(revision) == notes.get(revision)
         ]
         return label, newest[0] if len(newest) == 1 else None
 
     def _from_log(self, pod: Mapping[str, Any], trouble: Trouble, until: float) -> Trouble:
         """A program for another CPU ends with any exit code, and only its log says why."""
-        metadata = _metadata(pod)
+        metadata = mapping(pod.get("metadata"))
         path = f"/api/v1/namespaces/{metadata.get('namespace')}/pods/{metadata.get('name')}/log"
         query = {"container": trouble.looping, "previous": "true", "tailLines": str(_LOG_LINES)}
         try:
@@ -274,16 +279,6 @@ class Waiting:
 def _left(until: float) -> float:
     """Seconds for one request: a slow cluster gets a few, so that a short wait, too, ends with what there is to say."""
     return min(30.0, max(3.0, until - time.monotonic()))
-
-
-def _metadata(fields: Mapping[str, Any]) -> Mapping[str, Any]:
-    value = fields.get("metadata")
-    return value if isinstance(value, Mapping) else {}
-
-
-def _labels(fields: Mapping[str, Any]) -> Mapping[str, str]:
-    value = _metadata(fields).get("labels")
-    return value if isinstance(value, Mapping) else {}
 
 
 def _some(names: Sequence[str]) -> str:

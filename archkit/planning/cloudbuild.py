@@ -16,9 +16,10 @@ from archkit.errors import BuildError
 from archkit.model.frozen import NO_TEXTS, FrozenMap
 from archkit.model.reference import Digest
 from archkit.planning.cloudbuild_recipes import told_digest
+from archkit.planning.decoded import items, mapping
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Mapping
 
     from archkit.planning.cloudbuild_recipes import Steps
 
@@ -217,15 +218,15 @@ class BuildState:
 
 def read_operation(fields: Mapping[str, Any]) -> BuildState | None:
     """The build in the answer to its creation; None where there is none."""
-    build = _mapping(_mapping(fields.get("metadata")).get("build"))
+    build = mapping(mapping(fields.get("metadata")).get("build"))
     return read_build(build) if build.get("id") else None
 
 
 def read_build(fields: Mapping[str, Any]) -> BuildState:
     """What a Build says; what it leaves out is empty."""
-    steps = [_mapping(step) for step in _items(fields.get("steps"))]
+    steps = [mapping(step) for step in items(fields.get("steps"))]
     failed = next((step for step in steps if step.get("status") not in {None, "", "STATUS_UNKNOWN", "QUEUED", "WORKING", "SUCCESS"}), {})
-    failure = _mapping(fields.get("failureInfo"))
+    failure = mapping(fields.get("failureInfo"))
     told = [str(failure.get("detail") or ""), str(fields.get("statusDetail") or "")]
     code = failed.get("exitCode")
     return BuildState(
@@ -236,25 +237,17 @@ def read_build(fields: Mapping[str, Any]) -> BuildState:
         exit_code=code if isinstance(code, int) else None,
         log_url=str(fields.get("logUrl") or ""),
         logs_bucket=str(fields.get("logsBucket") or ""),
-        digest=_digest(_mapping(fields.get("results"))),
+        digest=_digest(mapping(fields.get("results"))),
     )
 
 
 def _digest(results: Mapping[str, Any]) -> Digest | None:
     """Of the image that Cloud Build pushed, or else of what the last step says that it pushed."""
-    for pushed in map(_mapping, _items(results.get("images"))):
+    for pushed in map(mapping, items(results.get("images"))):
         if isinstance(digest := pushed.get("digest"), str) and (found := told_digest(digest.encode())):
             return found
-    outputs = [output for output in _items(results.get("buildStepOutputs")) if isinstance(output, str) and output]
+    outputs = [output for output in items(results.get("buildStepOutputs")) if isinstance(output, str) and output]
     try:
         return told_digest(base64.b64decode(outputs[-1], validate=False)) if outputs else None
     except binascii.Error:
         return None
-
-
-def _mapping(value: object) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _items(value: object) -> Iterable[Any]:
-    return value if isinstance(value, list) else ()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import attrs
 
 from archkit.errors import BuildError, BuildToolError, CommandError, EmulationMissing
+from archkit.planning.decoded import items
 from archkit.planning.jib import failure as jib_failure
 from archkit.planning.tool_output import Kind, tool_failure
 
@@ -93,7 +94,7 @@ def read_failure(doing: Doing, status: int, body: bytes) -> ApiFailure:
     if not isinstance(error, dict):
         text = " ".join(body.decode("utf-8", "replace").split())[:_LONGEST]
         return ApiFailure(doing, status, text or f"HTTP status {status}")
-    infos = [one for name in ("details", "errors") for one in _items(error.get(name)) if isinstance(one, dict) and one.get("reason")]
+    infos = [one for name in ("details", "errors") for one in items(error.get(name)) if isinstance(one, dict) and one.get("reason")]
     info: dict[str, Any] = infos[0] if infos else {}
     metadata = info.get("metadata")
     service = metadata.get("service") if isinstance(metadata, dict) else ""
@@ -207,7 +208,3 @@ def not_succeeded(state: BuildState, log: str, image: str, options: CloudBuildOp
     if told := jib_failure(log):  # what Maven and Gradle print last is advice
         reason = f"Cloud Build failed: {step}: {told}"
     return error(reason, remedy, cast(Kind, found.kind))
-
-
-def _items(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []

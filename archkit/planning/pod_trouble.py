@@ -14,6 +14,7 @@ import attrs
 
 from archkit.model.node import ARCH_LABEL, OS_LABEL
 from archkit.planning.affinity import REQUIRED
+from archkit.planning.decoded import mapping
 from archkit.planning.edits import at
 from archkit.planning.placement import place
 from archkit.planning.selectors import MalformedSelectorError, finite_values, parse_terms
@@ -64,9 +65,9 @@ def troubles_of(pod: Mapping[str, Any]) -> list[Trouble]:
     Args:
         pod: The object, as the API has it.
     """
-    status, spec = _mapping(pod, "status"), _mapping(pod, "spec")
-    name, node = str(_mapping(pod, "metadata").get("name")), str(spec.get("nodeName") or "")
-    if _mapping(pod, "metadata").get("deletionTimestamp") or status.get("phase") == "Succeeded":
+    status, spec = mapping(pod.get("status")), mapping(pod.get("spec"))
+    name, node = str(mapping(pod.get("metadata")).get("name")), str(spec.get("nodeName") or "")
+    if mapping(pod.get("metadata")).get("deletionTimestamp") or status.get("phase") == "Succeeded":
         return []
     found = [trouble for item in _listed(status, "conditions") if (trouble := _unplaced(item, name))]
     if status.get("phase") == "Failed" and status.get("reason"):
@@ -86,9 +87,9 @@ def _unplaced(condition: Mapping[str, Any], name: str) -> Trouble | None:
 
 
 def _container(status: Mapping[str, Any], name: str, node: str) -> Trouble | None:
-    state = _mapping(status, "state")
-    waiting, ended = _mapping(state, "waiting"), _mapping(state, "terminated")
-    before = _mapping(_mapping(status, "lastState"), "terminated")
+    state = mapping(status.get("state"))
+    waiting, ended = mapping(state.get("waiting")), mapping(state.get("terminated"))
+    before = mapping(mapping(status.get("lastState")).get("terminated"))
     image, container = status.get("image"), status.get("name")
     said = " ".join(str(part.get("message") or "") for part in (waiting, ended, before))
     where = f" on node {node}" if node else ""
@@ -129,10 +130,10 @@ def explained(trouble: Trouble, pod: Mapping[str, Any], cluster: Cluster | None)
     if cluster is None or not cluster.nodes:
         return trouble
     if trouble.unplaced:
-        asked = asked_platforms(_mapping(pod, "spec"))
+        asked = asked_platforms(mapping(pod.get("spec")))
         nodes = ", ".join(f"{name} ({cluster.count(name)})" for name in map(str, cluster.platforms)) or "none for ordinary pods"
         told = f"it may only run on {', '.join(asked)}; " if asked else ""
-        reasons = _reasons(place(None, _mapping(pod, "spec"), cluster).excluded)
+        reasons = _reasons(place(None, mapping(pod.get("spec")), cluster).excluded)
         return attrs.evolve(trouble, reason=f"{trouble.reason} ({told}the nodes are {nodes}{'; ' if reasons else ''}{reasons})")
     node = next((node for node in cluster.nodes if node.name == trouble.node), None)
     if node is None or node.platform is None or not trouble.final:
@@ -144,7 +145,7 @@ def explained(trouble: Trouble, pod: Mapping[str, Any], cluster: Cluster | None)
 
 def asked_platforms(spec: Mapping[str, Any]) -> list[str]:
     """The platforms that a pod's own rules keep it to, ``os/arch``, sorted; empty where they name none."""
-    selector = _mapping(spec, "nodeSelector")
+    selector = mapping(spec.get("nodeSelector"))
     try:
         terms = parse_terms(at(spec, ("affinity", "nodeAffinity", REQUIRED, "nodeSelectorTerms")))
     except MalformedSelectorError:
@@ -168,11 +169,6 @@ def _reasons(excluded: Mapping[str, str]) -> str:
         f"not {', '.join(names[:most])}{f' and {len(names) - most} more' if len(names) > most else ''}: {reason}"
         for reason, names in list(by_reason.items())[:most]
     )
-
-
-def _mapping(fields: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    value = fields.get(key)
-    return value if isinstance(value, Mapping) else {}
 
 
 def _listed(fields: Mapping[str, Any], key: str) -> Iterator[Mapping[str, Any]]:

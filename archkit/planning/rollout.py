@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import attrs
 
+from archkit.planning.decoded import mapping
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -33,14 +35,14 @@ def verdict(workload: Mapping[str, Any]) -> Verdict:
     Args:
         workload: The object, as the API has it.
     """
-    status, metadata = _mapping(workload, "status"), _mapping(workload, "metadata")
+    status, metadata = mapping(workload.get("status")), mapping(workload.get("metadata"))
     if metadata.get("deletionTimestamp"):
         return Verdict("failed", "it is being deleted")
     generation = _number(metadata, "generation")
     judge, observes = _JUDGES[str(workload.get("kind"))]
     if observes and _number(status, "observedGeneration") < generation:
         return Verdict("progress", "its controller has not seen this version yet", seen=False)
-    return judge(_mapping(workload, "spec"), status)
+    return judge(mapping(workload.get("spec")), status)
 
 
 def _deployment(spec: Mapping[str, Any], status: Mapping[str, Any]) -> Verdict:
@@ -68,12 +70,12 @@ def _deployment(spec: Mapping[str, Any], status: Mapping[str, Any]) -> Verdict:
 def _stateful_set(spec: Mapping[str, Any], status: Mapping[str, Any]) -> Verdict:
     wanted = _number(spec, "replicas", 1)
     ready, updated = _number(status, "readyReplicas"), _number(status, "updatedReplicas")
-    strategy = _mapping(spec, "updateStrategy")
+    strategy = mapping(spec.get("updateStrategy"))
     if ready < wanted:
         return Verdict("progress", f"{ready} of {wanted} replicas are ready")
     if strategy.get("type") == "OnDelete":
         return Verdict("done", f"{ready} of {wanted} replicas are ready; they are updated when they are deleted (OnDelete)")
-    kept = _number(_mapping(strategy, "rollingUpdate"), "partition")
+    kept = _number(mapping(strategy.get("rollingUpdate")), "partition")
     if updated < wanted - kept:
         return Verdict("progress", f"{updated} of {wanted - kept} replicas are updated")
     if not kept and status.get("updateRevision") != status.get("currentRevision"):
@@ -83,7 +85,7 @@ def _stateful_set(spec: Mapping[str, Any], status: Mapping[str, Any]) -> Verdict
 
 def _daemon_set(spec: Mapping[str, Any], status: Mapping[str, Any]) -> Verdict:
     wanted, updated, available = (_number(status, key) for key in ("desiredNumberScheduled", "updatedNumberScheduled", "numberAvailable"))
-    if _mapping(spec, "updateStrategy").get("type") != "OnDelete" and updated < wanted:
+    if mapping(spec.get("updateStrategy")).get("type") != "OnDelete" and updated < wanted:
         return Verdict("progress", f"{updated} of {wanted} pods are updated")
     if available < wanted:
         return Verdict("progress", f"{available} of {wanted} pods are available")
@@ -127,11 +129,6 @@ _JUDGES: dict[str, tuple[Callable[[Mapping[str, Any], Mapping[str, Any]], Verdic
 }
 WORKLOADS = frozenset({("apps", "Deployment"), ("apps", "StatefulSet"), ("apps", "DaemonSet"), ("batch", "Job"), ("", "Pod")})
 """Group and kind of what can be waited for."""
-
-
-def _mapping(fields: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    value = fields.get(key)
-    return value if isinstance(value, Mapping) else {}
 
 
 def _number(fields: Mapping[str, Any], key: str, default: int = 0) -> int:

@@ -7,15 +7,15 @@ Sources: Cloud Native Buildpacks, Platform specification ("Builder") and "Projec
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from archkit.model.reference import ImageReference
+from archkit.planning.decoded import items, mapping, mappings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 LABEL = "io.buildpacks.builder.metadata"
 LIFECYCLE_IMAGE = "docker.io/buildpacksio/lifecycle"
@@ -43,12 +43,12 @@ class BuilderMetadata:
         fields: Any = json.loads(label)
         if not isinstance(fields, dict):
             raise ValueError("no object")  # noqa: TRY004 - the image is wrong, not the caller
-        run = next(iter(_mappings(fields.get("images"))), None) or _mapping(_mapping(fields.get("stack")).get("runImage"))
-        names = [run.get("image"), *_list(run.get("mirrors"))]
-        there = [(str(one.get("id")), one.get("version")) for one in _mappings(fields.get("buildpacks"))]
+        run = next(iter(mappings(fields.get("images"))), None) or mapping(mapping(fields.get("stack")).get("runImage"))
+        names = [run.get("image"), *items(run.get("mirrors"))]
+        there = [(str(one.get("id")), one.get("version")) for one in mappings(fields.get("buildpacks"))]
         return cls(
             tuple(name for name in names if isinstance(name, str) and name),
-            str(_mapping(fields.get("lifecycle")).get("version") or ""),
+            str(mapping(fields.get("lifecycle")).get("version") or ""),
             frozenset([*(name for name, _ in there), *(f"{name}@{version}" for name, version in there if version)]),
         )
 
@@ -95,11 +95,11 @@ class Descriptor:
 
         Source: pack's ``pkg/project/project.go``.
         """
-        newer = _mapping(_mapping(fields.get("io")).get("buildpacks"))
-        ignored = _mapping(fields.get("_")).get("schema-version") in (None, "", "0.1")
-        own = _mapping(fields.get("build")) if ignored else newer
-        groups = [own.get("group"), own.get("buildpacks"), *(_mapping(own.get(name)).get("group") for name in ("pre", "post"))]
-        entries = [entry for group in groups for entry in _mappings(group) if not entry.get("script")]
+        newer = mapping(mapping(fields.get("io")).get("buildpacks"))
+        ignored = mapping(fields.get("_")).get("schema-version") in (None, "", "0.1")
+        own = mapping(fields.get("build")) if ignored else newer
+        groups = [own.get("group"), own.get("buildpacks"), *(mapping(own.get(name)).get("group") for name in ("pre", "post"))]
+        entries = [entry for group in groups for entry in mappings(group) if not entry.get("script")]
         return cls(str(own.get("builder") or ""), tuple(map(_buildpack, entries)), ignored and bool(newer))
 
 
@@ -108,15 +108,3 @@ def _buildpack(entry: Mapping[str, Any]) -> str:
         return str(uri)
     version = entry.get("version")
     return f"{entry.get('id')}@{version}" if version else str(entry.get("id"))
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _mappings(value: object) -> list[Mapping[str, Any]]:
-    return [item for item in _list(value) if isinstance(item, Mapping)]
-
-
-def _list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []
