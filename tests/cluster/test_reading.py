@@ -435,6 +435,14 @@ def test_a_management_cluster_does_not_take_the_machines_of_others_for_its_own(s
     assert not server.log.where(kind="machinedeployments")
 
 
+def test_nodes_that_cannot_be_read_a_second_time_are_an_error_of_the_cluster(start: Start) -> None:
+    server, connection = start({NODES: [OWN], MACHINES: [], MACHINE_POOLS: []})
+    server.on("GET", resource="nodes", query={"limit": "20"}).answer(200, body="<html>")
+
+    with pytest.raises(ClusterError, match="the answer is no list"):
+        inspected(connection)
+
+
 def test_machines_that_one_may_not_read_are_left_out(start: Start) -> None:
     server, connection = start({NODES: [OWN], MACHINES: [machines("x", labels=ARM_LABELS)], MACHINE_POOLS: []})
     server.deny("list", "machinedeployments")
